@@ -1,0 +1,18 @@
+// Ctrl-C. By default it ends the program at once with exit code 130 (nothing is left behind: a guest is only ever stopped
+// inside an InterruptShield). Inside a shield it only sets a flag, so that the guest is continued first.
+#pragma once
+
+namespace vitrine::cli {
+
+void install_interrupt_handler();
+[[nodiscard]] bool interrupted();
+
+class InterruptShield {
+public:
+    InterruptShield();
+    InterruptShield(const InterruptShield&) = delete;
+    InterruptShield& operator=(const InterruptShield&) = delete;
+    ~InterruptShield();
+};
+
+}  // namespace vitrine::cli

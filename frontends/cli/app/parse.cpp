@@ -1,0 +1,182 @@
+#include "app/parse.h"
+
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include "model/suggest.h"
+
+namespace vitrine::cli {
+namespace {
+
+// One option or positional of one (sub)command and where its value goes.
+struct Slot {
+    std::string_view key;
+    const OptionSpec* option = nullptr;  // null for positionals
+    std::string value;
+    CLI::Option* bound = nullptr;
+};
+using Slots = std::deque<Slot>;  // stable addresses: CLI11 keeps references to the values
+
+void bind_group(CLI::App& app, std::span<const OptionSpec> options, Slots& slots) {
+    for (const OptionSpec& option : options) {
+        Slot& slot = slots.emplace_back(Slot{option.name, &option, {}, nullptr});
+        std::string names(option.name);
+        if (!option.short_name.empty()) names += fmt::format(",{}", option.short_name);
+        slot.bound = option.kind == ValueKind::flag ? app.add_flag(names) : app.add_option(names, slot.value);
+        slot.bound->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    }
+}
+
+void bind_command(CLI::App& root, const Command& command, Slots& slots) {
+    CLI::App& app = *root.add_subcommand(std::string(command.name));
+    app.set_help_flag();
+    app.allow_extras();
+    for (const ArgumentSpec& argument : command.arguments) {
+        Slot& slot = slots.emplace_back(Slot{argument.name, nullptr, {}, nullptr});
+        slot.bound = app.add_option(std::string(argument.name), slot.value);
+    }
+    bind_group(app, command.options, slots);
+    if (command.is_query) bind_group(app, kQueryGroup.options, slots);
+    if (command.has_target) bind_group(app, kAccessGroup.options, slots);
+    bind_group(app, kOutputGroup.options, slots);
+    bind_group(app, kGeneralGroup.options, slots);
+}
+
+std::vector<std::string_view> option_names(const Command* command) {
+    std::vector<std::string_view> names;
+    const auto add = [&](std::span<const OptionSpec> options) {
+        for (const OptionSpec& option : options) names.push_back(option.name);
+    };
+    if (command != nullptr) add(command->options);
+    if (command == nullptr || command->is_query) add(kQueryGroup.options);
+    if (command == nullptr || command->has_target) add(kAccessGroup.options);
+    add(kOutputGroup.options);
+    add(kGeneralGroup.options);
+    return names;
+}
+
+std::string see_help(const Command* command) {
+    return command == nullptr ? "vitrine --help lists the commands"
+                              : fmt::format("see vitrine {} --help", command->name);
+}
+
+UsageError unexpected_word(const std::string& word, const Command* command) {
+    const std::string_view name = std::string_view(word).substr(0, word.find('='));
+    if (name.size() > 1 && name.front() == '-') {
+        const auto names = option_names(command);
+        const std::string_view near = nearest(name, names);
+        return {fmt::format("unknown option '{}'", name),
+                near.empty() ? see_help(command) : fmt::format("did you mean {}?", near)};
+    }
+    if (command != nullptr) return {fmt::format("unexpected argument '{}'", word), see_help(command)};
+    std::vector<std::string_view> names;
+    for (const Command* candidate : all_commands()) {
+        if (!candidate->hidden) names.push_back(candidate->name);
+    }
+    const std::string_view near = nearest(word, names);
+    return {fmt::format("unknown command '{}'", word),
+            near.empty() ? see_help(nullptr) : fmt::format("did you mean vitrine {}?", near)};
+}
+
+bool is_choice(std::string_view choices, std::string_view value) {
+    while (!choices.empty()) {
+        const auto bar = std::min(choices.find('|'), choices.size());
+        if (choices.substr(0, bar) == value) return true;
+        choices.remove_prefix(std::min(bar + 1, choices.size()));
+    }
+    return false;
+}
+
+tl::expected<void, UsageError> check_value(const OptionSpec& option, std::string_view value) {
+    const auto wrong = [&](std::string_view wanted) {
+        return tl::make_unexpected(UsageError{fmt::format("{} takes {}, not '{}'", option.name, wanted, value), ""});
+    };
+    if (option.kind == ValueKind::choice && !is_choice(option.choices, value)) return wrong(option.choices);
+    if (option.kind == ValueKind::number && (!parse_number(value) || value.starts_with("0x"))) return wrong("a number");
+    if (option.kind == ValueKind::address && !parse_number(value))
+        return wrong("an address such as 0xffffffff81000000");
+    if (option.kind != ValueKind::flag && value.empty()) return wrong("a value");
+    return {};
+}
+
+tl::expected<void, UsageError> check_arguments(const Command& command, const Arguments& arguments) {
+    if (arguments.has("--help") || arguments.has("--version")) return {};
+    for (const ArgumentSpec& argument : command.arguments) {
+        const std::string_view value = arguments.text(argument.name);
+        if (argument.required && value.empty()) {
+            return tl::make_unexpected(
+                UsageError{fmt::format("vitrine {} needs a {}", command.name, argument.name),
+                           argument.kind == ArgumentKind::target
+                               ? "vitrine list shows the machines of this host; or give the path of an image"
+                               : see_help(&command)});
+        }
+        if (!value.empty() && !argument.choices.empty() && !is_choice(argument.choices, value)) {
+            return tl::make_unexpected(
+                UsageError{fmt::format("{} must be {}, not '{}'", argument.name, argument.choices, value), ""});
+        }
+    }
+    return {};
+}
+
+tl::expected<Arguments, UsageError> collect(const Slots& slots) {
+    Arguments arguments;
+    for (const Slot& slot : slots) {
+        if (slot.bound->count() == 0) continue;
+        if (slot.option != nullptr) {
+            if (auto checked = check_value(*slot.option, slot.value); !checked) {
+                return tl::make_unexpected(std::move(checked).error());
+            }
+        }
+        arguments.set(slot.key, slot.value);
+    }
+    return arguments;
+}
+
+}  // namespace
+
+tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words) {
+    CLI::App root;
+    root.set_help_flag();
+    root.allow_extras();
+    root.require_subcommand(0, 1);
+    Slots slots;
+    bind_group(root, kAccessGroup.options, slots);
+    bind_group(root, kOutputGroup.options, slots);
+    bind_group(root, kGeneralGroup.options, slots);
+    for (const Command* command : all_commands()) bind_command(root, *command, slots);
+
+    Parsed parsed;
+    const auto find_parsed = [&] {
+        const auto used = root.get_subcommands();
+        parsed.command = used.empty() ? nullptr : find_command(used.front()->get_name());
+    };
+    try {
+        root.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them last first
+        find_parsed();
+    } catch (const CLI::ParseError& error) {
+        find_parsed();
+        return tl::make_unexpected(UsageError{error.what(), see_help(parsed.command)});
+    }
+    auto left = root.remaining(true);
+    std::erase(left, "--");  // only says that what follows is no option
+    if (!left.empty()) {
+        return tl::make_unexpected(unexpected_word(left.front(), parsed.command));
+    }
+    auto arguments = collect(slots);
+    if (!arguments) return tl::make_unexpected(std::move(arguments).error());
+    parsed.arguments = std::move(*arguments);
+    if (parsed.command != nullptr) {
+        if (auto checked = check_arguments(*parsed.command, parsed.arguments); !checked) {
+            return tl::make_unexpected(std::move(checked).error());
+        }
+    }
+    return parsed;
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,15 @@
+#include <array>
+
+#include "commands/commands.h"
+
+namespace vitrine::cli {
+
+std::span<const Command* const> all_commands() {
+    static constexpr auto kCommands = std::to_array<const Command*>(
+        {&kListCommand, &kInfoCommand, &kPsCommand, &kPstreeCommand, &kThreadsCommand, &kModulesCommand,
+         &kSymbolsCommand, &kTypesCommand, &kVcpusCommand, &kTableCommand, &kSchemaCommand, &kDoctorCommand,
+         &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
+    return kCommands;
+}
+
+}  // namespace vitrine::cli

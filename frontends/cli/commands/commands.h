@@ -1,0 +1,24 @@
+// Every command, one file each. The order is that of --help.
+#pragma once
+
+#include "model/command.h"
+
+namespace vitrine::cli {
+
+extern const Command kListCommand;
+extern const Command kInfoCommand;
+extern const Command kPsCommand;
+extern const Command kPstreeCommand;
+extern const Command kThreadsCommand;
+extern const Command kModulesCommand;
+extern const Command kSymbolsCommand;
+extern const Command kTypesCommand;
+extern const Command kVcpusCommand;
+extern const Command kTableCommand;
+extern const Command kSchemaCommand;
+extern const Command kDoctorCommand;
+extern const Command kCompletionCommand;
+extern const Command kHelpCommand;
+extern const Command kDocumentCommand;
+
+}  // namespace vitrine::cli

@@ -1,0 +1,90 @@
+// The commands that give out texts made from the command model: help, completion, and the hidden one that builds the manuals.
+#include <fmt/format.h>
+
+#include "app/session.h"
+#include "app/version.h"
+#include "commands/commands.h"
+#include "model/help.h"
+
+namespace vitrine::cli {
+namespace {
+
+constexpr Example kHelpExamples[] = {
+    {"vitrine help", "all commands"},
+    {"vitrine help ps", "one of them"},
+    {"man vitrine", "everything"},
+};
+constexpr ArgumentSpec kHelpArguments[] = {{"COMMAND", "the command to explain", ArgumentKind::command, false}};
+
+int run_help(Session& session, const Arguments& arguments) {
+    const std::string_view name = arguments.text("COMMAND");
+    const Command* command = find_command(name);
+    if (!name.empty() && command == nullptr) {
+        return session.usage(fmt::format("unknown command '{}'", name), "vitrine --help lists the commands");
+    }
+    session.out().write(command == nullptr ? help_text() : help_text(*command));
+    return kExitOk;
+}
+
+constexpr Example kCompletionExamples[] = {
+    {"source <(vitrine completion bash)", "in this bash, now"},
+    {"vitrine completion zsh > ~/.zfunc/_vitrine", "for zsh, in a directory of fpath"},
+    {"vitrine completion fish > ~/.config/fish/completions/vitrine.fish", "for fish"},
+};
+constexpr ArgumentSpec kCompletionArguments[] = {
+    {"SHELL", "bash, zsh or fish", ArgumentKind::shell, true, "bash|zsh|fish"}};
+
+int run_completion(Session& session, const Arguments& arguments) {
+    session.out().write(completion_script(arguments.text("SHELL")));
+    return kExitOk;
+}
+
+constexpr Example kDocumentExamples[] = {
+    {"vitrine document man > vitrine.1", "the man page"},
+    {"vitrine document markdown > docs/commands.md", "the commands as a page"},
+    {"vitrine document man | man -l -", "read it at once"},
+};
+constexpr ArgumentSpec kDocumentArguments[] = {{"FORM", "man or markdown", ArgumentKind::text, true, "man|markdown"}};
+
+int run_document(Session& session, const Arguments& arguments) {
+    session.out().write(arguments.text("FORM") == "man" ? man_page(version()) : commands_markdown());
+    return kExitOk;
+}
+
+}  // namespace
+
+const Command kHelpCommand{
+    .name = "help",
+    .summary = "Explain a command",
+    .description = "",
+    .arguments = kHelpArguments,
+    .options = {},
+    .has_target = false,
+    .examples = kHelpExamples,
+    .run = run_help,
+};
+
+const Command kCompletionCommand{
+    .name = "completion",
+    .summary = "Print the completion script for a shell",
+    .description = "",
+    .arguments = kCompletionArguments,
+    .options = {},
+    .has_target = false,
+    .examples = kCompletionExamples,
+    .run = run_completion,
+};
+
+const Command kDocumentCommand{
+    .name = "document",
+    .summary = "Print the manual, made from the commands themselves",
+    .description = "",
+    .arguments = kDocumentArguments,
+    .options = {},
+    .has_target = false,
+    .examples = kDocumentExamples,
+    .run = run_document,
+    .hidden = true,
+};
+
+}  // namespace vitrine::cli

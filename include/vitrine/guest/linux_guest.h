@@ -1,0 +1,74 @@
+// A Linux guest. Tables read through it; programs may use it directly:
+//
+//   LinuxGuest* guest = ...->as_linux();
+//   for (const TaskKey& task : guest->processes().tasks) fmt::print("{:>7} {}\n", task.pid, task.name());
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "vitrine/base/walk.h"
+#include "vitrine/guest/guest.h"
+
+namespace vitrine {
+
+namespace linux_os {
+struct ProvenKernel;
+class Layout;
+}  // namespace linux_os
+
+// What identifies a task: read in one piece, so that its parts belong together.
+struct TaskKey {
+    Gva address;             // of struct task_struct
+    std::int32_t pid = 0;    // the thread's id (task_struct.pid), in the initial pid namespace
+    std::int32_t tgid = 0;   // the process's id
+    std::array<char, 16> comm{};
+    [[nodiscard]] std::string_view name() const;  // comm up to its NUL: any bytes, clean before showing
+};
+
+// Tasks as one walk saw them. report.end tells whether it was all of them; report.retries how often a running guest tore it.
+struct TaskSnapshot {
+    std::vector<TaskKey> tasks;
+    WalkReport report;
+};
+
+class LinuxGuest final : public Guest {
+public:
+    LinuxGuest(std::unique_ptr<Machine> machine, std::unique_ptr<PhysicalMemory> cache, KernelInfo info,
+               std::unique_ptr<linux_os::ProvenKernel> proven);
+    ~LinuxGuest() override;
+
+    [[nodiscard]] LinuxGuest* as_linux() override { return this; }
+
+    // Every process (thread group leader) but the idle task, in the kernel's order. Begins a new generation. A walk that was torn is
+    // begun anew up to three times; what is still torn then is returned as far as it went, and says so.
+    [[nodiscard]] TaskSnapshot processes(WalkBudget budget = {}) const;
+    // Every thread of every process. A process that went away meanwhile is left out.
+    [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;
+
+    Result<void> verify() const override;
+    Result<const SymbolTable*> symbols() override;
+    Result<const TypeCatalog*> types() override;
+
+    [[nodiscard]] const linux_os::ProvenKernel& proven() const { return *proven_; }
+    [[nodiscard]] const linux_os::Layout& layout() const;
+
+private:
+    // Tells one boot from the next where nothing else does (the same kernel at the same address).
+    struct BootMark {
+        std::optional<std::int64_t> boot_time;   // nanoseconds since the epoch
+        std::optional<std::uint64_t> first_task; // address of process 1
+    };
+    [[nodiscard]] BootMark boot_mark() const;
+
+    std::unique_ptr<linux_os::ProvenKernel> proven_;
+    BootMark boot_;
+    std::unique_ptr<SymbolTable> symbols_;
+    std::shared_ptr<const TypeCatalog> types_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,135 @@
+#include "vitrine/base/text.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+
+namespace vitrine {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+struct Decoded {
+    std::uint32_t code_point = 0;
+    std::size_t length = 0;  // 0: the first byte is not the start of valid UTF-8
+};
+
+// Strict decoding (Unicode 15, table 3-7): no overlong forms, no surrogates, nothing above U+10FFFF.
+Decoded decode(std::string_view s) {
+    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(s[i]); };
+    const std::uint8_t lead = byte(0);
+    if (lead < 0x80) return {lead, 1};
+    std::size_t length = 0;
+    std::uint32_t value = 0;
+    if (lead >= 0xc2 && lead <= 0xdf) { length = 2; value = lead & 0x1fu; }
+    else if (lead >= 0xe0 && lead <= 0xef) { length = 3; value = lead & 0x0fu; }
+    else if (lead >= 0xf0 && lead <= 0xf4) { length = 4; value = lead & 0x07u; }
+    else return {};
+    if (s.size() < length) return {};
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((byte(i) & 0xc0) != 0x80) return {};
+        value = value << 6 | (byte(i) & 0x3fu);
+    }
+    if (length == 3 && (value < 0x800 || (value >= 0xd800 && value <= 0xdfff))) return {};
+    if (length == 4 && (value < 0x10000 || value > 0x10ffff)) return {};
+    return {value, length};
+}
+
+// Characters that change how other text is shown: bidirectional controls, line and paragraph separators, zero-width
+// no-break space, tag characters.
+bool is_deceptive(std::uint32_t c) {
+    return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+           c == 0xfeff || c == 0x061c || (c >= 0xe0000 && c <= 0xe007f);
+}
+
+bool is_zero_width(std::uint32_t c) {
+    return (c >= 0x0300 && c <= 0x036f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f) ||
+           (c >= 0x20d0 && c <= 0x20ff) || c == 0xfeff;
+}
+
+// East Asian Wide and Fullwidth blocks (Unicode Standard Annex 11), coarse.
+bool is_wide(std::uint32_t c) {
+    static constexpr auto kWide = std::to_array<std::pair<std::uint32_t, std::uint32_t>>({
+        {0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3041, 0x33ff}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xa000, 0xa4cf},
+        {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1f64f},
+        {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}});
+    for (const auto& [first, last] : kWide) {
+        if (c >= first && c <= last) return true;
+    }
+    return false;
+}
+
+std::size_t char_width(std::uint32_t c) {
+    if (is_zero_width(c)) return 0;
+    return is_wide(c) ? 2 : 1;
+}
+
+}  // namespace
+
+std::string to_valid_utf8(std::string_view bytes) {
+    std::string out;
+    out.reserve(bytes.size());
+    while (!bytes.empty()) {
+        const Decoded d = decode(bytes);
+        if (d.length == 0) {
+            out += kReplacement;
+            bytes.remove_prefix(1);
+            continue;
+        }
+        out += bytes.substr(0, d.length);
+        bytes.remove_prefix(d.length);
+    }
+    return out;
+}
+
+std::string to_terminal_text(std::string_view bytes) {
+    std::string out;
+    out.reserve(bytes.size());
+    while (!bytes.empty()) {
+        const Decoded d = decode(bytes);
+        if (d.length == 0) {
+            out += kReplacement;
+            bytes.remove_prefix(1);
+            continue;
+        }
+        const std::uint32_t c = d.code_point;
+        if (c == '\n') out += "\\n";
+        else if (c == '\t') out += "\\t";
+        else if (c == '\r') out += "\\r";
+        else if (c < 0x20 || (c >= 0x7f && c <= 0x9f)) fmt::format_to(std::back_inserter(out), "\\x{:02x}", c);
+        else if (is_deceptive(c)) fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
+        else out += bytes.substr(0, d.length);
+        bytes.remove_prefix(d.length);
+    }
+    return out;
+}
+
+std::size_t display_width(std::string_view utf8) {
+    std::size_t width = 0;
+    while (!utf8.empty()) {
+        const Decoded d = decode(utf8);
+        const std::size_t step = d.length == 0 ? 1 : d.length;
+        width += char_width(d.code_point);
+        utf8.remove_prefix(step);
+    }
+    return width;
+}
+
+std::string_view fit_width(std::string_view utf8, std::size_t columns) {
+    std::size_t used = 0;
+    std::size_t at = 0;
+    while (at < utf8.size()) {
+        const Decoded d = decode(utf8.substr(at));
+        const std::size_t step = d.length == 0 ? 1 : d.length;
+        const std::size_t width = char_width(d.code_point);
+        if (used + width > columns) break;
+        used += width;
+        at += step;
+    }
+    return utf8.substr(0, at);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,120 @@
+#include <cstring>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "os/linux/find/routes.h"
+#include "os/linux/kernel_symbols.h"
+#include "vitrine/symbols/kallsyms.h"
+
+namespace vitrine::linux_os {
+namespace {
+
+// The token table of kallsyms: digits occur in symbol names, so the tokens '0' to '9' always stand for themselves.
+constexpr std::string_view kAnchor{"0\0" "1\0" "2\0" "3\0" "4\0" "5\0" "6\0" "7\0" "8\0" "9\0", 20};
+constexpr std::uint64_t kChunk = 16u << 20;
+constexpr std::uint64_t kAround = 24u << 20;   // the tables lie within this distance of the anchor
+constexpr std::size_t kMaxAnchors = 64;        // honest guests have up to 20 (NLS tables, page cache)
+
+struct Window {
+    Gpa start;
+    std::vector<std::byte> bytes;
+};
+
+// The RAM around an address, cut to the range it lies in; pages that cannot be read are zeros.
+Window read_window(PhysicalMemory& memory, Gpa centre) {
+    Window window;
+    for (const MemoryRange& range : memory.ranges()) {
+        if (centre < range.start || centre.value - range.start.value >= range.size) continue;
+        const std::uint64_t offset = centre.value - range.start.value;
+        const std::uint64_t before = std::min(offset, kAround) / kPageSize * kPageSize;
+        const std::uint64_t first = (centre.value - before) / kPageSize * kPageSize;
+        const std::uint64_t last = std::min(range.start.value + range.size, centre.value + kAround);
+        window.start = Gpa{std::max(first, range.start.value)};
+        window.bytes.resize(static_cast<std::size_t>(last - window.start.value));
+        if (!memory.read(window.start, window.bytes)) window.bytes.clear();
+        break;
+    }
+    return window;
+}
+
+// Turns symbol addresses into page tables. Place-relative symbols were computed as if the window were mapped at its physical
+// address, so each symbol's value *is* its physical address; others are virtual, and linux_banner's text in the window tells
+// the distance.
+std::optional<KernelImage> image_of_symbols(PhysicalMemory& memory, const Window& window, const KallsymsLayout& layout) {
+    static constexpr std::array<std::string_view, 3> kWanted = {"linux_banner", "phys_base", "init_top_pgt"};
+    const bool relative = layout.addressing == KallsymsAddressing::place_relative;
+    const std::optional<Gva> as_if = relative ? std::optional(Gva{window.start.value}) : std::nullopt;
+    const auto found = lookup_kallsyms(window.bytes, as_if, layout, kWanted);
+    if (!found[0] || !found[1] || !found[2]) return std::nullopt;
+    constexpr std::string_view kBanner = "Linux version ";
+    std::size_t from = 0;
+    while (true) {
+        const auto* hit = static_cast<const std::byte*>(
+            memmem(window.bytes.data() + from, window.bytes.size() - from, kBanner.data(), kBanner.size()));
+        if (hit == nullptr) return std::nullopt;
+        const std::size_t at = static_cast<std::size_t>(hit - window.bytes.data());
+        from = at + 1;
+        const std::uint64_t delta = window.start.value + at - found[0]->value;  // physical - symbol value
+        if (relative ? delta != 0 : delta % (2u << 20) != 0) continue;
+        const auto phys_base = memory.read_value<std::uint64_t>(Gpa{found[1]->value + delta});
+        const Gpa root{found[2]->value + delta};
+        if (!phys_base || (!relative && *phys_base != delta + kStartKernelMap)) continue;
+        for (const PagingMode mode : {PagingMode::x86_64_4level, PagingMode::x86_64_5level}) {
+            auto image = image_of_root(memory, mode, root);
+            if (image) return std::move(*image);
+        }
+    }
+}
+
+}  // namespace
+
+RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress progress) {
+    RouteReport report;
+    std::size_t anchors = 0;
+    const std::uint64_t total = memory.total_size();
+    std::uint64_t seen = 0;
+    std::vector<std::byte> chunk;
+    const auto follow = [&](Gpa hit) {
+        const Window window = read_window(memory, hit);
+        const auto layouts = find_kallsyms(window.bytes, std::nullopt);
+        if (!layouts) return false;
+        for (const KallsymsLayout& layout : *layouts) {
+            auto image = image_of_symbols(memory, window, layout);
+            if (!image) continue;
+            image->route = FindRoute::scan;
+            image->found_by = fmt::format("symbol table at physical {:#x}", window.start.value + layout.token_table);
+            if (try_image(std::move(*image))) return true;
+        }
+        return false;
+    };
+    for (const MemoryRange& range : memory.ranges()) {
+        for (const MemoryRange& part : memory.populated(range)) {
+            for (std::uint64_t at = 0; at < part.size; at += kChunk) {
+                // Overlaps the next chunk by the anchor's length.
+                const std::uint64_t size = std::min(kChunk + kAnchor.size(), part.size - at);
+                chunk.resize(static_cast<std::size_t>(size));
+                seen += std::min(kChunk, part.size - at);
+                progress(static_cast<double>(seen) / static_cast<double>(total));
+                if (!memory.read(part.start.wrap_plus(at), chunk)) continue;
+                std::size_t from = 0;
+                while (from < chunk.size() && anchors < kMaxAnchors) {
+                    const void* hit = memmem(chunk.data() + from, chunk.size() - from, kAnchor.data(), kAnchor.size());
+                    if (hit == nullptr) break;
+                    const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(hit) - chunk.data());
+                    from = offset + 1;
+                    ++anchors;
+                    if (follow(part.start.wrap_plus(at + offset))) {
+                        report.accepted = true;
+                        return report;
+                    }
+                }
+            }
+        }
+    }
+    report.account = fmt::format("full scan: {} place{} look like a symbol table, none leads to a kernel that passes the checks", anchors,
+                                 anchors == 1 ? "" : "s");
+    return report;
+}
+
+}  // namespace vitrine::linux_os

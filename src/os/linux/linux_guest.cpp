@@ -1,0 +1,140 @@
+#include "vitrine/guest/linux_guest.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "os/linux/find/prove.h"
+#include "os/linux/module_symbols.h"
+#include "os/linux/task_list.h"
+#include "os/linux/wall_clock.h"
+#include "vitrine/symbols/kallsyms.h"
+
+namespace vitrine {
+namespace {
+
+constexpr unsigned kRetries = 3;  // a list torn by a running guest is torn for microseconds
+
+bool is_torn(WalkEnd end) { return end == WalkEnd::inconsistent || end == WalkEnd::fault || end == WalkEnd::cycle; }
+
+}  // namespace
+
+std::string_view TaskKey::name() const { return {comm.data(), strnlen(comm.data(), comm.size())}; }
+
+LinuxGuest::LinuxGuest(std::unique_ptr<Machine> machine, std::unique_ptr<PhysicalMemory> cache, KernelInfo info,
+                       std::unique_ptr<linux_os::ProvenKernel> proven)
+    : Guest(std::move(machine), std::move(info)), proven_(std::move(proven)) {
+    cached_memory_ = std::move(cache);
+    PhysicalMemory& memory = cached_memory_ ? *cached_memory_ : machine_->memory();
+    space_ = std::make_unique<AddressSpace>(memory, proven_->image.paging, proven_->root);
+    types_ = proven_->types;
+    boot_ = boot_mark();
+}
+
+LinuxGuest::~LinuxGuest() = default;
+
+const linux_os::Layout& LinuxGuest::layout() const { return proven_->layout; }
+
+TaskSnapshot LinuxGuest::processes(WalkBudget budget) const {
+    const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
+    TaskSnapshot snapshot;
+    for (unsigned attempt = 0;; ++attempt) {
+        new_generation();
+        TaskSnapshot now;
+        now.report = list.for_each(budget, [&](const TaskKey& task) {
+            now.tasks.push_back(task);
+            return true;
+        });
+        now.report.retries = attempt;
+        // Of several torn walks the longest is kept.
+        if (attempt == 0 || !is_torn(now.report.end) || now.tasks.size() >= snapshot.tasks.size()) snapshot = std::move(now);
+        snapshot.report.retries = attempt;
+        if (!is_torn(snapshot.report.end) || attempt == kRetries || !machine_->is_live()) return snapshot;
+    }
+}
+
+TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
+    TaskSnapshot leaders = processes(budget);
+    const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
+    const auto signal_offset = proven_->layout.offset(linux_os::FieldId::task_signal);
+    TaskSnapshot all;
+    all.report = leaders.report;
+    if (!signal_offset) return leaders;
+    for (const TaskKey& leader : leaders.tasks) {
+        WalkReport report;
+        std::vector<TaskKey> threads;
+        for (unsigned attempt = 0; attempt <= kRetries; ++attempt) {
+            threads.clear();
+            const auto signal = space_->read_pointer(leader.address.wrap_plus(*signal_offset));
+            if (!signal) { report.end = WalkEnd::fault; break; }
+            const std::size_t left = budget.nodes > all.tasks.size() ? budget.nodes - all.tasks.size() : 0;
+            report = list.for_each_thread(*signal, {left, budget.time}, [&](const TaskKey& task) {
+                // A thread of another process means that the structure was reused under the walk.
+                if (task.tgid == leader.tgid) threads.push_back(task);
+                return task.tgid == leader.tgid;
+            });
+            if (report.end == WalkEnd::complete || report.end == WalkEnd::budget || !machine_->is_live()) break;
+            all.report.retries++;
+            new_generation();
+        }
+        if (report.end == WalkEnd::complete || report.end == WalkEnd::budget) {
+            all.tasks.insert(all.tasks.end(), threads.begin(), threads.end());
+        } else {
+            // The process may simply have ended; what is known of it is its leader, and only if it is still there.
+            all.tasks.insert(all.tasks.end(), threads.begin(), threads.end());
+            if (!machine_->is_live() && all.report.end == WalkEnd::complete) all.report.end = report.end;
+        }
+        if (report.end == WalkEnd::budget) { all.report.end = WalkEnd::budget; break; }
+    }
+    all.report.nodes = all.tasks.size();
+    return all;
+}
+
+LinuxGuest::BootMark LinuxGuest::boot_mark() const {
+    BootMark mark;
+    mark.boot_time = linux_os::boot_time(*this);
+    const Gva init_task = *proven_->symbols.get(linux_os::SymbolId::init_task);
+    const auto first = space_->read_pointer(init_task.wrap_plus(layout().at(linux_os::FieldId::task_tasks)));
+    if (first) mark.first_task = first->value;
+    return mark;
+}
+
+Result<void> LinuxGuest::verify() const {
+    VITRINE_CHECK(machine_->check_alive());
+    if (!machine_->is_live()) return {};
+    new_generation();
+    // A clock that is being adjusted moves the boot time by less than a reboot takes.
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    const BootMark now = boot_mark();
+    const bool same_time = !boot_.boot_time || !now.boot_time || std::abs(*now.boot_time - *boot_.boot_time) < kSecond;
+    if (same_time && now.first_task == boot_.first_task && linux_os::same_kernel(space_->memory(), *proven_)) return {};
+    return Error::with_text(Errc::stale, Origin::guest, "the guest rebooted, or its kernel changed, while it was read",
+                            "ask again: the kernel is found anew each time");
+}
+
+Result<const SymbolTable*> LinuxGuest::symbols() {
+    if (symbols_) return symbols_.get();
+    PhysicalMemory& memory = space_->memory();
+    if (!proven_->region) {
+        proven_->region = VITRINE_TRY(linux_os::read_region(memory, proven_->image, proven_->region_va, proven_->region_size));
+    }
+    SymbolTableBuilder builder;
+    VITRINE_CHECK(decode_kallsyms(proven_->region->bytes, proven_->region->va, proven_->kallsyms, builder));
+    linux_os::add_module_symbols(*this, builder);
+    symbols_ = std::make_unique<SymbolTable>(builder.build());
+    return symbols_.get();
+}
+
+Result<const TypeCatalog*> LinuxGuest::types() {
+    if (types_) return types_.get();
+    const auto start = proven_->symbols.get(linux_os::SymbolId::start_btf);
+    const auto stop = proven_->symbols.get(linux_os::SymbolId::stop_btf);
+    if (!start || !stop || *stop <= *start) {
+        return Error::with_text(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)",
+                                "give its vmlinux with debug information: --symbols FILE");
+    }
+    const auto blob = VITRINE_TRY(linux_os::read_region(space_->memory(), proven_->image, *start, stop->value - start->value));
+    types_ = VITRINE_TRY(parse_btf(blob.bytes, "BTF of the kernel"));
+    return types_.get();
+}
+
+}  // namespace vitrine

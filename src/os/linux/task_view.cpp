@@ -1,0 +1,45 @@
+#include "os/linux/task_view.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace vitrine::linux_os {
+namespace {
+
+constexpr std::uint32_t kLargest = 64 * 1024;   // a task_struct is 6 to 14 KiB
+
+// With types its whole size; when offsets were recovered, up to the last of them.
+std::uint32_t bytes_wanted(const Layout& layout) {
+    const std::uint32_t size = layout.struct_size(StructId::task_struct);
+    if (size != 0) return std::min(size, kLargest);
+    std::uint32_t end = 0;
+    for (const FieldNeed& wanted : field_needs()) {
+        if (wanted.structure == "task_struct" && layout.has(wanted.id)) end = std::max(end, layout.at(wanted.id) + 16);
+    }
+    return std::min(end, kLargest);
+}
+
+}  // namespace
+
+std::optional<TaskView> TaskView::read(const LinuxGuest& guest, const TaskKey& key) {
+    const Layout& layout = guest.layout();
+    std::vector<std::byte> bytes(bytes_wanted(layout));
+    if (!guest.space().read(key.address, bytes)) return std::nullopt;
+    TaskView view(layout, std::move(bytes));
+    if (view.i32(FieldId::task_pid) != key.pid || view.i32(FieldId::task_tgid) != key.tgid) return std::nullopt;
+    return view;
+}
+
+std::optional<char> TaskView::state() const {
+    const auto state = u32(FieldId::task_state);
+    const auto exit = u32(FieldId::task_exit_state);
+    if (!state || !exit) return std::nullopt;
+    constexpr std::uint32_t kUninterruptible = 0x2, kNoLoad = 0x400, kReported = 0x7f, kIdle = 0x80;
+    constexpr std::string_view kLetters = "RSDTtXZPI";
+    std::uint32_t reported = (*state | *exit) & kReported;
+    if ((*state & (kUninterruptible | kNoLoad)) == (kUninterruptible | kNoLoad)) reported = kIdle;
+    const auto index = static_cast<std::size_t>(std::bit_width(reported));
+    return index < kLetters.size() ? std::optional(kLetters[index]) : std::nullopt;
+}
+
+}  // namespace vitrine::linux_os

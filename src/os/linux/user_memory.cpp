@@ -1,0 +1,44 @@
+#include "os/linux/user_memory.h"
+
+#include <algorithm>
+
+namespace vitrine::linux_os {
+
+Result<AddressSpace> user_space(const LinuxGuest& guest, Gva mm) {
+    if (mm.is_null()) return Error::make(Errc::not_found, Origin::guest, "user memory of a task without any");
+    const auto offset = guest.layout().offset(FieldId::mm_pgd);
+    if (!offset) return Error::make(Errc::not_found, Origin::types, "struct mm_struct.pgd");
+    const Gva table = VITRINE_TRY(guest.space().read_pointer(mm.wrap_plus(*offset)));
+    const Translation root = VITRINE_TRY(guest.space().translate(table));
+    return AddressSpace(guest.space().memory(), guest.space().mode(), Gpa{root.address.value & kPteAddressMask});
+}
+
+Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t max) {
+    const Layout& layout = guest.layout();
+    for (const FieldId id : {FieldId::mm_arg_start, FieldId::mm_arg_end}) {
+        if (!layout.has(id)) return Error::make(Errc::not_found, Origin::types, "struct mm_struct.arg_start");
+    }
+    const auto start = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_start))));
+    const auto end = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_end))));
+    CommandLine line;
+    if (start >= end) return line;
+    const AddressSpace user = VITRINE_TRY(user_space(guest, mm));
+    const std::uint64_t size = end - start;
+    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, max));
+    line.bytes.resize(wanted);
+    const std::size_t got = VITRINE_TRY(user.read_prefix(Gva{start}, std::as_writable_bytes(std::span(line.bytes))));
+    line.bytes.resize(got);
+    line.truncated = got < size;
+    if (line.truncated || line.bytes.back() == '\0') return line;
+    // The last byte is no NUL: setproctitle() wrote over the end. The kernel then shows up to the first NUL from the start on, at
+    // most one page past the arguments (get_mm_proctitle).
+    std::string title(std::min<std::size_t>(size + kPageSize, max), '\0');
+    const std::size_t read = VITRINE_TRY(user.read_prefix(Gva{start}, std::as_writable_bytes(std::span(title))));
+    title.resize(read);
+    const std::size_t nul = title.find('\0');
+    if (nul != std::string::npos) title.resize(nul + 1);
+    line.bytes = std::move(title);
+    return line;
+}
+
+}  // namespace vitrine::linux_os

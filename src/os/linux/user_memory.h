@@ -1,0 +1,24 @@
+// The user half of a process's address space, and what the kernel notes about it: command line and environment.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "os/linux/task_view.h"
+#include "vitrine/guest/linux_guest.h"
+
+namespace vitrine::linux_os {
+
+// Of a process with this mm_struct. not_found for a null mm.
+Result<AddressSpace> user_space(const LinuxGuest& guest, Gva mm);
+
+struct CommandLine {
+    std::string bytes;         // as /proc/PID/cmdline: arguments separated (and ended) by NUL
+    bool truncated = false;    // longer than what is read, or partly paged out
+};
+
+// As fs/proc/base.c get_mm_cmdline: a program that wrote over its arguments and their end shows what it wrote. Pages that are not
+// in memory (swapped out) end it.
+Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t max = 128 * 1024);
+
+}  // namespace vitrine::linux_os

@@ -1,0 +1,16 @@
+// A machine whose memory is in a file: a raw image, or an ELF core. Which of them it is, the content says.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "vitrine/base/result.h"
+#include "vitrine/machine/machine.h"
+
+namespace vitrine {
+
+// Errors have a text of one line and a hint: not_found, permission, unsupported (another format, by name), malformed (a
+// damaged or truncated core), usage (a directory, an empty file, ...).
+Result<std::unique_ptr<Machine>> open_file_machine(const std::string& path);
+
+}  // namespace vitrine

@@ -1,0 +1,134 @@
+#include "sources/guardian/pause_keeper.h"
+
+#include <string.h>
+#include <time.h>
+
+namespace vitrine::guardian {
+
+namespace {
+
+// Commands wait for QEMU's big lock, which a busy device may hold for a while.
+constexpr std::uint64_t kCommandMs = 5'000;
+constexpr std::uint64_t kRetryMs = 20;
+
+constexpr char kQueryStatus[] = "{\"execute\":\"query-status\"}\n";
+constexpr char kStop[] = "{\"execute\":\"stop\"}\n";
+constexpr char kCont[] = "{\"execute\":\"cont\"}\n";
+
+template <std::size_t N>
+constexpr TextView view(const char (&text)[N]) {
+    return TextView{text, N - 1};
+}
+
+void sleep_ms(std::uint64_t milliseconds) {
+    const timespec pause{static_cast<time_t>(milliseconds / 1000), static_cast<long>(milliseconds % 1000) * 1'000'000};
+    (void)nanosleep(&pause, nullptr);
+}
+
+}  // namespace
+
+TracedThread* Freezer::find(pid_t tid) {
+    for (std::uint32_t i = 0; i < count_; ++i) {
+        if (threads_[i].tid() == tid && threads_[i].held()) return &threads_[i];
+    }
+    return nullptr;
+}
+
+Status Freezer::add(const ThreadList& list, Deadline deadline, std::int32_t* sys_errno) {
+    const std::uint32_t wanted = list.count < kMaxThreads ? list.count : kMaxThreads;
+    for (std::uint32_t i = 0; i < wanted; ++i) {
+        if (find(list.threads[i]) != nullptr) continue;
+        if (count_ == kMaxThreads) {
+            thaw();
+            return Status::too_big;
+        }
+        TracedThread& thread = threads_[count_];
+        const Status status = thread.stop(list.threads[i], deadline, sys_errno);
+        if (status == Status::gone) continue;
+        ++count_;
+        // A monitor that a job-control signal stopped stands still as well as one that we stopped.
+        if (status == Status::ok || status == Status::stopped) continue;
+        if (!thread.unsettled()) --count_;
+        thaw();
+        return status;
+    }
+    return Status::ok;
+}
+
+void Freezer::thaw() {
+    for (std::uint32_t i = 0; i < count_; ++i) {
+        if (threads_[i].held()) threads_[i].release();
+    }
+    // Those that had not stopped when the time was up: nothing was changed in them, they only have to be let go.
+    for (std::uint32_t i = 0; i < count_; ++i) {
+        while (!threads_[i].settle(Deadline::after_ms(1000))) {}
+    }
+    count_ = 0;
+}
+
+Status QmpPause::ensure_open(std::int32_t* sys_errno) {
+    if (channel_.is_open()) return Status::ok;
+    if (path_[0] == '\0') return Status::no_connection;
+    return channel_.connect(path_, Deadline::after_ms(timeout_ms_), sys_errno);
+}
+
+Status QmpPause::query_running(bool* running, bool* paused) {
+    TextView reply;
+    const Status status = channel_.execute(view(kQueryStatus), Deadline::after_ms(kCommandMs), &reply);
+    if (status != Status::ok) return status;
+    TextView result;
+    TextView value;
+    if (!json_member(reply, "return", &result) || !json_member(result, "running", &value)) return Status::malformed;
+    *running = value.equals("true");
+    *paused = json_member(result, "status", &value) && value.equals("\"paused\"");
+    return Status::ok;
+}
+
+Status QmpPause::pause(bool* was_running, std::int32_t* sys_errno) {
+    if (held_) return Status::already_held;
+    Status status = ensure_open(sys_errno);
+    bool running = false;
+    bool paused = false;
+    if (status == Status::ok) status = query_running(&running, &paused);
+    if (status != Status::ok) {
+        channel_.close();
+        return status;
+    }
+    *was_running = running;
+    held_ = true;
+    if (!running) return Status::ok;
+    stopped_by_us_ = true;  // from before the request on: it may have been carried out although no reply came
+    TextView reply;
+    status = channel_.execute(view(kStop), Deadline::after_ms(kCommandMs), &reply);
+    if (status != Status::ok) (void)resume(Deadline::after_ms(kCommandMs));
+    return status;
+}
+
+Status QmpPause::try_resume() {
+    std::int32_t unused = 0;
+    Status status = ensure_open(&unused);
+    if (status != Status::ok) return status;
+    bool running = false;
+    bool paused = false;
+    status = query_running(&running, &paused);
+    // Neither running nor merely paused: it has shut down, failed or migrated since. That is not ours to undo.
+    if (status != Status::ok || running || !paused) return status;
+    TextView reply;
+    return channel_.execute(view(kCont), Deadline::after_ms(kCommandMs), &reply);
+}
+
+Status QmpPause::resume(Deadline deadline) {
+    if (!held_) return Status::not_held;
+    Status status = Status::ok;
+    while (stopped_by_us_) {
+        status = try_resume();
+        if (status == Status::ok || status == Status::refused || deadline.passed()) break;
+        sleep_ms(kRetryMs);
+    }
+    channel_.close();
+    // Still ours when it did not work: the end of the owner tries again.
+    if (status == Status::ok || status == Status::refused) held_ = stopped_by_us_ = false;
+    return status;
+}
+
+}  // namespace vitrine::guardian

@@ -1,0 +1,284 @@
+#include "sources/qemu/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "sources/host/process.h"
+#include "sources/qmp/qmp_client.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kDefaultMemory = 128 * kMiB;
+constexpr std::uint64_t kMaxVcpus = 1u << 16;
+
+// Options that take no argument (qemu-options.def of QEMU 2.x to 11.x); every other one takes the next word.
+constexpr auto kBareOptions = std::to_array<std::string_view>({
+    "h", "help", "version", "audio-help", "snapshot", "usb", "sdl", "nographic", "portrait", "full-screen", "win2k-hack",
+    "no-fd-bootchk", "no-acpi", "no-hpet", "no-frame", "no-quit", "alt-grab", "ctrl-grab", "curses", "singlestep",
+    "one-insn-per-tb", "preconfig", "S", "s", "enable-kvm", "enable-hax", "xen-attach", "xen-domid-restrict", "no-reboot",
+    "no-shutdown", "daemonize", "nodefaults", "no-user-config", "nodefconfig", "mem-prealloc", "only-migratable",
+    "semihosting", "old-param", "enable-fips", "enable-sync-profile", "tdf", "no-kvm", "no-kvm-irqchip", "no-kvm-pit",
+    "no-kvm-pit-reinjection", "show-cursor", "async-teardown", "nouserconfig"});
+
+std::string get(const QemuOption& option, const std::string& key) {
+    // The last one given counts.
+    const auto [begin, end] = option.equal_range(key);
+    return begin == end ? std::string() : std::prev(end)->second;
+}
+
+// -object and -device also take JSON, which libvirt prefers. Values become the text that the plain form would have.
+QemuOption parse_option_or_json(std::string_view text, std::string_view implied_key) {
+    if (text.empty() || text.front() != '{') return parse_qemu_option(text, implied_key);
+    QemuOption option;
+    const auto object = parse_qmp_message(text);
+    if (!object) return option;
+    for (const auto& [key, value] : object->items()) {
+        if (const auto* string = value.get_ptr<const std::string*>()) option.emplace(key, *string);
+        else if (value.is_number() || value.is_boolean()) option.emplace(key, value.dump());
+    }
+    return option;
+}
+
+// Chardevs wait for the -mon that may name them.
+struct Sockets {
+    std::map<std::string, QmpSocket> chardevs;
+    std::vector<std::string> control_chardevs;
+};
+
+class Reader {
+public:
+    void option(std::string_view name, const std::string& value);
+    QemuCommandLine finish();
+
+private:
+    void machine(const std::string& value);
+    void memory(const std::string& value);
+    void object(const std::string& value);
+    void numa(const std::string& value);
+    void chardev(const std::string& value);
+    void monitor(const std::string& value);
+    void qmp(const std::string& value);
+
+    QemuCommandLine line_;
+    Sockets sockets_;
+    std::multimap<std::uint64_t, std::string> nodes_;  // backend by node number
+};
+
+void Reader::machine(const std::string& value) {
+    const QemuOption option = parse_qemu_option(value, "type");
+    if (const std::string type = get(option, "type"); !type.empty()) line_.machine = type;
+    if (const std::string id = get(option, "memory-backend"); !id.empty()) line_.memory_backend = id;
+    if (const auto size = parse_qemu_size(get(option, "max-ram-below-4g"), 1)) line_.max_below_4g = *size;
+    if (const std::string accel = get(option, "accel"); !accel.empty() && line_.accelerator.empty()) {
+        line_.accelerator = accel.substr(0, accel.find(':'));
+    }
+}
+
+void Reader::memory(const std::string& value) {
+    const QemuOption option = parse_qemu_option(value, "size");
+    if (const auto size = parse_qemu_size(get(option, "size"), kMiB)) line_.memory_size = *size;
+    if (const auto size = parse_qemu_size(get(option, "maxmem"), 1)) line_.max_memory = *size;
+}
+
+void Reader::object(const std::string& value) {
+    const QemuOption option = parse_option_or_json(value, "qom-type");
+    MemoryBackend backend{get(option, "qom-type"), get(option, "id"), 0, get(option, "mem-path")};
+    if (!backend.type.starts_with("memory-backend-")) return;
+    if (const auto size = parse_qemu_size(get(option, "size"), 1)) backend.size = *size;
+    line_.backends.push_back(std::move(backend));
+}
+
+void Reader::numa(const std::string& value) {
+    const QemuOption option = parse_option_or_json(value, "type");
+    if (get(option, "type") != "node") return;
+    const std::string backend = get(option, "memdev");
+    if (backend.empty()) return;
+    const auto number = parse_decimal(get(option, "nodeid"));
+    nodes_.emplace(number.value_or(nodes_.size()), backend);
+}
+
+void Reader::chardev(const std::string& value) {
+    const QemuOption option = parse_qemu_option(value, "backend");
+    if (get(option, "backend") != "socket") return;
+    QmpSocket socket{get(option, "path"), {}};
+    const std::string abstract = get(option, "abstract");
+    if (abstract == "on" || abstract == "yes") socket.path = "@" + socket.path;
+    if (const auto fd = parse_decimal(get(option, "fd")); fd && *fd < (1u << 20)) socket.fd = static_cast<int>(*fd);
+    if (socket.path.empty() && !socket.fd) return;  // TCP
+    sockets_.chardevs[get(option, "id")] = std::move(socket);
+}
+
+void Reader::monitor(const std::string& value) {
+    const QemuOption option = parse_qemu_option(value, "chardev");
+    if (get(option, "mode") == "control") sockets_.control_chardevs.push_back(get(option, "chardev"));
+}
+
+void Reader::qmp(const std::string& value) {
+    constexpr std::string_view kUnix = "unix:";
+    constexpr std::string_view kChardev = "chardev:";
+    if (value.starts_with(kChardev)) {
+        sockets_.control_chardevs.push_back(value.substr(kChardev.size()));
+        return;
+    }
+    if (!value.starts_with(kUnix)) return;
+    const QemuOption option = parse_qemu_option(std::string_view(value).substr(kUnix.size()), "path");
+    const std::string abstract = get(option, "abstract");
+    std::string path = get(option, "path");
+    if (abstract == "on" || abstract == "yes") path.insert(path.begin(), '@');
+    if (!path.empty()) line_.qmp_sockets.push_back({std::move(path), {}});
+}
+
+void Reader::option(std::string_view name, const std::string& value) {
+    if (name == "name") {
+        line_.name = get(parse_qemu_option(value, "guest"), "guest");
+    } else if (name == "machine" || name == "M") {
+        machine(value);
+    } else if (name == "m") {
+        memory(value);
+    } else if (name == "object") {
+        object(value);
+    } else if (name == "device") {
+        const std::string backend = get(parse_option_or_json(value, "driver"), "memdev");
+        if (!backend.empty()) line_.device_backends.push_back(backend);
+    } else if (name == "numa") {
+        numa(value);
+    } else if (name == "mem-path") {
+        line_.memory_path = value;
+    } else if (name == "accel") {
+        // -accel wins over -machine accel=, and the first that works is taken.
+        if (line_.accelerator.empty()) line_.accelerator = get(parse_qemu_option(value, "accel"), "accel");
+    } else if (name == "enable-kvm") {
+        if (line_.accelerator.empty()) line_.accelerator = "kvm";
+    } else if (name == "smp") {
+        const QemuOption option = parse_qemu_option(value, "cpus");
+        const auto cpus = parse_decimal(get(option, "cpus"));
+        if (cpus && *cpus > 0 && *cpus <= kMaxVcpus) line_.vcpus = static_cast<std::uint32_t>(*cpus);
+    } else if (name == "chardev") {
+        chardev(value);
+    } else if (name == "mon") {
+        monitor(value);
+    } else if (name == "qmp" || name == "qmp-pretty") {
+        qmp(value);
+    } else if (name == "readconfig") {
+        line_.has_config_file = true;
+    } else if (name == "incoming") {
+        line_.awaits_migration = true;
+    }
+}
+
+QemuCommandLine Reader::finish() {
+    for (auto& [number, backend] : nodes_) line_.numa_backends.push_back(std::move(backend));
+    for (const std::string& id : sockets_.control_chardevs) {
+        if (const auto found = sockets_.chardevs.find(id); found != sockets_.chardevs.end()) {
+            line_.qmp_sockets.push_back(found->second);
+        }
+    }
+    line_.size_is_known = line_.memory_size != 0 || !line_.memory_backend.empty() || !line_.has_config_file;
+    if (line_.memory_size == 0) {
+        const MemoryBackend* backend = line_.find_backend(line_.memory_backend);
+        line_.memory_size = backend != nullptr && backend->size != 0 ? backend->size : kDefaultMemory;
+    }
+    return std::move(line_);
+}
+
+}  // namespace
+
+const MemoryBackend* QemuCommandLine::find_backend(std::string_view id) const {
+    for (const MemoryBackend& backend : backends) {
+        if (!id.empty() && backend.id == id) return &backend;
+    }
+    return nullptr;
+}
+
+std::optional<std::uint64_t> parse_qemu_size(std::string_view text, std::uint64_t default_unit) {
+    int base = 10;
+    if (text.starts_with("0x") || text.starts_with("0X")) {
+        base = 16;
+        text.remove_prefix(2);
+    }
+    std::uint64_t whole = 0;
+    const char* const last = text.data() + text.size();
+    auto [at, error] = std::from_chars(text.data(), last, whole, base);
+    if (error != std::errc()) return std::nullopt;
+    // "1.5G": a decimal fraction (strtosz in QEMU's cutils.c). Six digits are more than anyone gives.
+    std::uint64_t fraction = 0, scale = 1;
+    if (base == 10 && at != last && *at == '.') {
+        for (++at; at != last && *at >= '0' && *at <= '9'; ++at) {
+            if (scale >= 1'000'000) continue;
+            fraction = fraction * 10 + static_cast<std::uint64_t>(*at - '0');
+            scale *= 10;
+        }
+    }
+    std::uint64_t unit = default_unit;
+    if (last - at == 1) {
+        constexpr std::string_view kSuffixes = "bkmgtpe";
+        const std::size_t power = kSuffixes.find(static_cast<char>(std::tolower(static_cast<unsigned char>(*at))));
+        if (power == std::string_view::npos) return std::nullopt;
+        unit = std::uint64_t{1} << (10 * power);
+    } else if (at != last) {
+        return std::nullopt;
+    }
+    std::uint64_t bytes = 0, part = 0;
+    if (__builtin_mul_overflow(whole, unit, &bytes) || __builtin_mul_overflow(fraction, unit, &part) ||
+        __builtin_add_overflow(bytes, part / scale, &bytes)) {
+        return std::nullopt;
+    }
+    return bytes;
+}
+
+QemuOption parse_qemu_option(std::string_view text, std::string_view implied_key) {
+    QemuOption option;
+    bool first = true;
+    for (std::size_t at = 0; at < text.size();) {
+        std::string piece;
+        for (; at < text.size(); ++at) {
+            if (text[at] == ',') {
+                if (at + 1 >= text.size() || text[at + 1] != ',') break;
+                ++at;
+            }
+            piece += text[at];
+        }
+        ++at;  // the comma
+        const std::size_t equals = piece.find('=');
+        if (equals != std::string::npos) option.emplace(piece.substr(0, equals), piece.substr(equals + 1));
+        else if (first && !implied_key.empty()) option.emplace(implied_key, piece);
+        else if (!piece.empty()) option.emplace(piece, "on");
+        first = false;
+    }
+    return option;
+}
+
+QemuCommandLine parse_qemu_command_line(const std::vector<std::string>& words) {
+    Reader reader;
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        std::string_view word = words[i];
+        if (word.size() < 2 || word.front() != '-') continue;  // a disk image
+        word.remove_prefix(word.starts_with("--") ? 2 : 1);
+        const bool bare = std::find(kBareOptions.begin(), kBareOptions.end(), word) != kBareOptions.end();
+        if (bare) reader.option(word, {});
+        else if (i + 1 < words.size()) reader.option(word, words[++i]);
+    }
+    return reader.finish();
+}
+
+std::string qemu_system_of(std::string_view program) {
+    if (const std::size_t slash = program.rfind('/'); slash != std::string_view::npos) program.remove_prefix(slash + 1);
+    constexpr std::string_view kPrefix = "qemu-system-";
+    if (program == "qemu-kvm" || program == "kvm") return "host";
+    // Wrapped programs keep the name inside another: ".qemu-system-x86_64-wrapped".
+    const std::size_t at = program.find(kPrefix);
+    if (at == std::string_view::npos) return {};
+    const std::string_view rest = program.substr(at + kPrefix.size());
+    const auto end = std::find_if(rest.begin(), rest.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_';
+    });
+    return std::string(rest.begin(), end);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,41 @@
+// Finds virtual machine monitors among the processes of this host. Looks at /proc only: connects to nothing.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sources/host/process.h"
+#include "sources/qemu/command_line.h"
+#include "vitrine/base/result.h"
+#include "vitrine/machine/machine.h"
+
+namespace vitrine {
+
+struct QemuProcess {
+    pid_t pid = -1;
+    std::string system;  // "x86_64", "aarch64", ...; "host" when the program's name does not tell
+    QemuCommandLine line;
+
+    [[nodiscard]] bool is_x86() const { return system == "x86_64" || system == "i386" || system == "host"; }
+};
+
+// nullopt: not a QEMU system emulator, or gone.
+std::optional<QemuProcess> identify_qemu(pid_t pid);
+
+std::vector<pid_t> list_processes();
+std::vector<QemuProcess> find_qemu_processes();
+
+// Does the process own a KVM machine? nullopt: there is no permission to look.
+std::optional<bool> uses_kvm(const HostProcess& process);
+
+// The path under which a QMP socket of this QEMU can be reached from here; empty: it cannot. A path on the command line
+// is QEMU's: relative to its working folder, in its mount namespace.
+std::string reachable_socket(const HostProcess& process, const QmpSocket& socket);
+
+// The QEMU process that listens on the socket, found without connecting; nullopt: none that can be seen.
+std::optional<pid_t> find_socket_owner(const std::string& socket_path);
+
+}  // namespace vitrine

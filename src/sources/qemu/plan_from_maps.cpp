@@ -1,0 +1,308 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "sources/qemu/memory_plan.h"
+#include "sources/qemu/x86_layout.h"
+#include "vitrine/base/address.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kGiB = 1u << 30;
+constexpr std::size_t kMaxLayouts = 24;
+constexpr std::size_t kMaxBlocks = 128;  // MAX_NODES in QEMU
+// Where nothing is said about the size, smaller mappings are not looked at.
+constexpr std::uint64_t kSmallestGuess = 32 * kMiB;
+
+// A block of main memory that QEMU must have allocated, as the command line tells.
+struct WantedBlock {
+    std::string name;
+    std::string type;  // "memory-backend-ram", ...; empty: the machine's default memory
+    std::string path;
+    std::uint64_t size = 0;
+    std::size_t order = 0;  // in which it was made
+};
+
+struct Candidate {
+    std::uint64_t start = 0;
+    bool is_file = false;
+    friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+
+bool may_be_ram(const HostMapping& m) {
+    return m.readable && m.writable && !m.executable && !m.path.starts_with("[");
+}
+
+// QEMU reserves a page more than the block and leaves it inaccessible behind it (qemu_ram_mmap() in util/mmap-alloc.c).
+bool has_guard_behind(const std::vector<HostMapping>& maps, const HostMapping& m) {
+    const auto next = std::lower_bound(maps.begin(), maps.end(), m.end,
+                                       [](const HostMapping& a, std::uint64_t start) { return a.start < start; });
+    return next != maps.end() && next->start == m.end && !next->readable && !next->writable;
+}
+
+bool is_rounded_up(std::uint64_t mapped, std::uint64_t wanted, std::uint64_t page) {
+    return mapped % page == 0 && mapped > wanted && mapped - wanted < page;
+}
+
+bool fits(const HostMapping& m, const WantedBlock& block) {
+    if (m.size() == block.size) return true;
+    // A file on hugetlbfs is mapped in whole huge pages.
+    return m.is_file() && (is_rounded_up(m.size(), block.size, 2 * kMiB) || is_rounded_up(m.size(), block.size, kGiB));
+}
+
+bool is_expected_kind(const HostMapping& m, const WantedBlock& block) {
+    const bool memfd = m.path.starts_with("/memfd:");
+    if (block.type == "memory-backend-memfd") return memfd;
+    if (block.type == "memory-backend-file") return m.is_file() && !memfd;
+    return true;
+}
+
+bool is_at_path(const HostMapping& m, const WantedBlock& block) {
+    return !block.path.empty() && m.path.starts_with(block.path);
+}
+
+// Mappings of the block's size, likeliest first.
+std::vector<Candidate> fitting_mappings(const WantedBlock& block, const std::vector<HostMapping>& maps) {
+    std::vector<const HostMapping*> fitting;
+    for (const HostMapping& m : maps) {
+        if (may_be_ram(m) && fits(m, block)) fitting.push_back(&m);
+    }
+    const auto rank = [&](const HostMapping* m) {
+        return (is_expected_kind(*m, block) ? 0 : 4) + (is_at_path(*m, block) || block.path.empty() ? 0 : 2) +
+               (has_guard_behind(maps, *m) ? 0 : 1);
+    };
+    // mmap() goes downwards: what was allocated first lies highest.
+    std::sort(fitting.begin(), fitting.end(), [&](const HostMapping* a, const HostMapping* b) {
+        return std::pair(rank(a), ~a->start) < std::pair(rank(b), ~b->start);
+    });
+    // A mapping of another kind, or another file, counts only where there is none of the right one.
+    std::vector<Candidate> candidates;
+    for (const HostMapping* m : fitting) {
+        if (rank(m) / 2 == rank(fitting.front()) / 2) candidates.push_back({m->start, m->is_file()});
+    }
+    return candidates;
+}
+
+// A block has a mapping of its own, as a rule. Policies for a part of it split that; and the kernel joins anonymous memory
+// with what lies directly below (a thread's stack), though never with what lies behind, where the guard page is.
+std::vector<Candidate> candidates_for(const WantedBlock& block, const std::vector<HostMapping>& maps,
+                                      const std::vector<HostMapping>& joined) {
+    std::vector<Candidate> candidates = fitting_mappings(block, maps);
+    if (candidates.empty()) candidates = fitting_mappings(block, joined);
+    if (!candidates.empty()) return candidates;
+    for (const HostMapping& m : joined) {
+        const bool larger = may_be_ram(m) && !m.is_file() && m.size() > block.size && has_guard_behind(joined, m);
+        if (larger && (m.end - block.size) % (2 * kMiB) == 0) candidates.push_back({m.end - block.size, false});
+    }
+    return candidates;
+}
+
+std::vector<WantedBlock> wanted_blocks(const QemuCommandLine& line) {
+    std::vector<WantedBlock> blocks;
+    const auto add_backend = [&](const std::string& id) {
+        const auto found = std::find_if(line.backends.begin(), line.backends.end(),
+                                        [&](const MemoryBackend& b) { return b.id == id; });
+        if (found == line.backends.end()) return false;
+        const std::uint64_t size = found->size != 0 ? found->size : line.memory_size;
+        blocks.push_back({id, found->type, found->path, size, static_cast<std::size_t>(found - line.backends.begin())});
+        return true;
+    };
+    bool complete = !line.numa_backends.empty() && line.numa_backends.size() <= kMaxBlocks;
+    for (const std::string& id : line.numa_backends) complete = complete && add_backend(id);
+    if (complete) return blocks;
+    blocks.clear();
+    if (!line.memory_backend.empty() && add_backend(line.memory_backend)) return blocks;
+    blocks.push_back({"main memory", {}, line.memory_path, line.memory_size, 0});
+    return blocks;
+}
+
+// Every way to give each block a mapping of its own, likeliest first, at most kMaxLayouts.
+class Assignments {
+public:
+    Assignments(const std::vector<WantedBlock>& blocks, const std::vector<std::vector<Candidate>>& candidates)
+        : candidates_(candidates), order_(blocks.size()), chosen_(blocks.size()) {
+        // Blocks in the order in which they were made take candidates in the order in which they were mapped.
+        for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
+        std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return blocks[a].order < blocks[b].order; });
+        choose(0);
+    }
+    [[nodiscard]] const std::vector<std::vector<Candidate>>& all() const { return found_; }
+    [[nodiscard]] bool truncated() const { return truncated_; }
+
+private:
+    void choose(std::size_t depth) {
+        if (truncated_) return;
+        if (depth == order_.size()) {
+            truncated_ = found_.size() == kMaxLayouts;
+            if (!truncated_) found_.push_back(chosen_);
+            return;
+        }
+        // Bounds the search where most choices end in nothing.
+        if (++steps_ > 100'000) truncated_ = true;
+        for (const Candidate& c : candidates_[order_[depth]]) {
+            const auto used_end = order_.begin() + static_cast<std::ptrdiff_t>(depth);
+            const bool used = std::any_of(order_.begin(), used_end, [&](std::size_t i) { return chosen_[i] == c; });
+            if (used) continue;
+            chosen_[order_[depth]] = c;
+            choose(depth + 1);
+        }
+    }
+
+    const std::vector<std::vector<Candidate>>& candidates_;
+    std::vector<std::size_t> order_;
+    std::vector<Candidate> chosen_;
+    std::vector<std::vector<Candidate>> found_;
+    std::size_t steps_ = 0;
+    bool truncated_ = false;
+};
+
+// Sizes of low memory that are possible, likeliest first.
+std::vector<std::uint64_t> splits_for(const QemuCommandLine& line, std::uint64_t total) {
+    const X86Chipset chipset = chipset_of(line.machine);
+    std::vector<std::uint64_t> splits{ram_below_4g(chipset, total, line.max_below_4g)};
+    const auto add = [&](std::uint64_t split) {
+        if (std::find(splits.begin(), splits.end(), split) == splits.end()) splits.push_back(split);
+    };
+    // A configuration file may say more than the command line; machine types before 2.0 kept 3.5 GiB below the hole.
+    for (const X86Chipset other : {X86Chipset::i440fx, X86Chipset::q35}) add(ram_below_4g(other, total, 0));
+    add(std::min<std::uint64_t>(total, 0xe000'0000));
+    if (line.has_config_file) {
+        for (const std::uint64_t low : {2 * kGiB, kGiB}) add(std::min(total, low));
+    }
+    return splits;
+}
+
+std::size_t store_block(MemoryPlan& plan, const RamBlock& block) {
+    const auto same = std::find_if(plan.blocks.begin(), plan.blocks.end(), [&](const RamBlock& b) {
+        return b.host_start == block.host_start && b.size == block.size;
+    });
+    if (same != plan.blocks.end()) return static_cast<std::size_t>(same - plan.blocks.begin());
+    plan.blocks.push_back(block);
+    return plan.blocks.size() - 1;
+}
+
+std::uint64_t store_offset(const MemoryPlan& plan, std::size_t index) {
+    std::uint64_t offset = 0;
+    for (std::size_t i = 0; i < index; ++i) offset += plan.blocks[i].size;
+    return offset;
+}
+
+void add_layouts(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<std::size_t>& blocks,
+                 const std::vector<std::uint64_t>& sizes, std::uint64_t split, std::size_t choice, bool many) {
+    if (plan.layouts.size() >= kMaxLayouts) return;
+    std::vector<StoredBlock> stored;
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        stored.push_back({store_offset(plan, blocks[i]), sizes[i]});
+        total += sizes[i];
+    }
+    const X86Chipset chipset = chipset_of(line.machine);
+    std::string name = split < total ? fmt::format("hole at {:#x} ({})", split, to_string(chipset))
+                                     : fmt::format("one piece ({})", to_string(chipset));
+    if (many) name += fmt::format(", choice {} of the mappings", choice + 1);
+    MemoryLayout layout = x86_layout(stored, split, chipset != X86Chipset::microvm, std::move(name));
+    if (layout.validate(store_offset(plan, plan.blocks.size()))) plan.layouts.push_back(std::move(layout));
+}
+
+// Memory that was plugged in is at an address that only the monitor knows.
+void note_plugged_memory(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<HostMapping>& maps) {
+    for (const std::string& id : line.device_backends) {
+        if (const MemoryBackend* backend = line.find_backend(id)) {
+            plan.notes.push_back(fmt::format("memory of the device with backend '{}' ({} MiB) is left out: without the monitor "
+                                             "socket its guest-physical address is not known", id, backend->size / kMiB));
+        }
+    }
+    if (line.max_memory <= line.memory_size) return;
+    for (const HostMapping& m : maps) {
+        const bool in_plan = std::any_of(plan.blocks.begin(), plan.blocks.end(), [&](const RamBlock& b) {
+            return b.host_start < m.end && m.start < b.host_start + b.size;
+        });
+        const bool declared = std::any_of(line.backends.begin(), line.backends.end(),
+                                          [&](const MemoryBackend& b) { return b.size == m.size(); });
+        if (in_plan || declared || !may_be_ram(m) || m.size() < 128 * kMiB || !has_guard_behind(maps, m)) continue;
+        plan.notes.push_back(fmt::format("a mapping of {} MiB at {:#x} may be memory that was plugged in later; it is left "
+                                         "out: without the monitor socket its guest-physical address is not known",
+                                         m.size() / kMiB, m.start));
+    }
+}
+
+// Nothing of the expected size: whatever looks like a RAM block, each on its own.
+void plan_by_size_alone(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<HostMapping>& maps) {
+    std::vector<const HostMapping*> large;
+    for (const HostMapping& m : maps) {
+        if (may_be_ram(m) && m.size() >= kSmallestGuess && has_guard_behind(maps, m)) large.push_back(&m);
+    }
+    std::sort(large.begin(), large.end(), [](const HostMapping* a, const HostMapping* b) {
+        return std::pair(a->size(), a->start) > std::pair(b->size(), b->start);
+    });
+    if (large.size() > kMaxLayouts / 4) large.resize(kMaxLayouts / 4);
+    for (std::size_t i = 0; i < large.size(); ++i) {
+        const std::size_t block = store_block(plan, {fmt::format("mapping at {:#x}", large[i]->start), large[i]->start, large[i]->size()});
+        for (const std::uint64_t split : splits_for(line, large[i]->size())) {
+            add_layouts(plan, line, {block}, {large[i]->size()}, split, i, large.size() > 1);
+        }
+    }
+}
+
+// Every way to find the expected blocks among the mappings, with every split. The likely split for every choice of mappings
+// comes first, the unlikely ones behind.
+void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<WantedBlock>& blocks,
+                    const std::vector<std::vector<Candidate>>& candidates) {
+    const Assignments assignments(blocks, candidates);
+    const bool many = assignments.all().size() > 1;
+    std::vector<std::uint64_t> sizes;
+    std::uint64_t total = 0;
+    for (const WantedBlock& block : blocks) {
+        sizes.push_back(block.size);
+        total += block.size;
+    }
+    for (const std::uint64_t split : splits_for(line, total)) {
+        for (std::size_t choice = 0; choice < assignments.all().size(); ++choice) {
+            std::vector<std::size_t> indices;
+            for (std::size_t i = 0; i < blocks.size(); ++i) {
+                const std::uint64_t mapped = (sizes[i] + kPageSize - 1) / kPageSize * kPageSize;
+                indices.push_back(store_block(plan, {blocks[i].name, assignments.all()[choice][i].start, mapped}));
+            }
+            add_layouts(plan, line, indices, sizes, split, choice, many);
+        }
+    }
+    if (assignments.truncated()) plan.notes.emplace_back("more mappings have the right sizes than were tried");
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_from_command_line(const QemuCommandLine& line, const std::vector<HostMapping>& maps) {
+    const std::vector<HostMapping> joined = join_mappings(maps);
+    const std::vector<WantedBlock> blocks = wanted_blocks(line);
+    std::vector<std::vector<Candidate>> candidates;
+    std::uint64_t total = 0;
+    for (const WantedBlock& block : blocks) {
+        if (__builtin_add_overflow(total, block.size, &total) || total > (1ull << 52)) {
+            return Error::make(Errc::out_of_range, Origin::source, "the memory size on QEMU's command line");
+        }
+        candidates.push_back(candidates_for(block, maps, joined));
+    }
+    MemoryPlan plan;
+    if (!line.size_is_known) {
+        plan_by_size_alone(plan, line, maps);
+        plan.notes.emplace_back("QEMU was started with a configuration file, so the memory size is not known: every large mapping is a candidate");
+    }
+    plan_by_blocks(plan, line, blocks, candidates);
+    if (plan.layouts.empty()) {
+        plan_by_size_alone(plan, line, maps);
+        plan.notes.push_back(fmt::format("no mapping has the size on the command line ({} MiB): every large one is a candidate", total / kMiB));
+    }
+    if (plan.layouts.empty()) {
+        return Error::with_text(Errc::not_found, Origin::source,
+                                fmt::format("no mapping of {} MiB, as QEMU's command line asks for, and none that looks like guest RAM", total / kMiB),
+                                "if QEMU has just been started, try again; else give it a monitor socket (-qmp unix:PATH,server=on,wait=off)");
+    }
+    note_plugged_memory(plan, line, maps);
+    return plan;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,309 @@
+#include "sources/qemu/qemu_machine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "sources/host/process.h"
+#include "sources/qemu/backing.h"
+#include "sources/qemu/discovery.h"
+#include "sources/qemu/memory_plan.h"
+#include "sources/qmp/qmp_client.h"
+#include "sources/registers/capabilities.h"
+
+namespace vitrine {
+namespace {
+
+using nlohmann::json;
+
+Error migrated_away(pid_t pid) {
+    return Error::with_text(Errc::stale, Origin::source, fmt::format("the guest of process {} has migrated away", pid),
+                            "attach to it on its new host");
+}
+
+class QemuMachine final : public Machine {
+public:
+    QemuMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing, std::vector<MemoryLayout> layouts)
+        : process_(std::move(process)),
+          info_(std::move(info)),
+          parts_(std::move(backing.parts)),
+          layouts_(std::move(layouts)),
+          memory_(std::move(backing.store), layouts_.front()) {}
+
+    void set_capabilities(std::unique_ptr<VcpuRegisters> registers, std::unique_ptr<PauseControl> pause_control) {
+        registers_ = std::move(registers);
+        pause_control_ = std::move(pause_control);
+    }
+
+    // The monitor said at opening that the guest is here; it is asked again now and then.
+    void watch_migration(std::chrono::milliseconds qmp_timeout) {
+        may_ask_ = true;
+        qmp_timeout_ = std::min(qmp_timeout, kGlanceTimeout);
+        next_glance_ = Clock::now() + kGlanceInterval;
+    }
+
+    [[nodiscard]] const MachineInfo& info() const override { return info_; }
+    [[nodiscard]] GuestMemory& memory() override { return memory_; }
+    [[nodiscard]] std::span<const MemoryLayout> layouts() const override { return layouts_; }
+    [[nodiscard]] VcpuRegisters* registers() override { return registers_.get(); }
+    [[nodiscard]] PauseControl* pause_control() override { return pause_control_.get(); }
+    [[nodiscard]] bool is_live() const override { return true; }
+
+    Result<void> check_alive() override {
+        VITRINE_CHECK(process_->check_alive());
+        auto maps = read_maps(*process_);
+        if (!maps) return maps.error();
+        if (are_still_mapped(parts_, *maps)) return check_not_migrated();
+        return Error::with_text(Errc::stale, Origin::source,
+                                fmt::format("process {} no longer has the guest's RAM where it was", process_->pid()),
+                                "attach anew");
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    static constexpr std::chrono::milliseconds kGlanceInterval{1000};
+    static constexpr std::chrono::milliseconds kGlanceTimeout{50};
+
+    // After a migration the old monitor stays, paused, with the memory as it was when the guest left.
+    Result<void> check_not_migrated() {
+        const Clock::time_point now = Clock::now();
+        if (!may_ask_ || now < next_glance_) return {};
+        next_glance_ = now + kGlanceInterval;
+        const auto qmp = QmpClient::connect(info_.qmp_socket, qmp_timeout_);
+        if (!qmp) return {};  // somebody else is being served
+        const auto status = (*qmp)->execute("query-status");
+        if (status && json_string(*status, "status") == "postmigrate") return migrated_away(process_->pid());
+        return {};
+    }
+
+    std::shared_ptr<const HostProcess> process_;
+    MachineInfo info_;
+    bool may_ask_ = false;
+    std::chrono::milliseconds qmp_timeout_{};
+    Clock::time_point next_glance_;
+    std::vector<HostMapping> parts_;
+    std::vector<MemoryLayout> layouts_;
+    GuestMemory memory_;
+    std::unique_ptr<VcpuRegisters> registers_;
+    std::unique_ptr<PauseControl> pause_control_;
+};
+
+// Everything that is gathered while a QEMU is opened.
+class Opening {
+public:
+    Opening(HostProcess process, QemuProcess qemu, const OpenOptions& options)
+        : process_(std::make_shared<const HostProcess>(std::move(process))), qemu_(std::move(qemu)), options_(options) {}
+
+    // given_socket: the one that the target names; empty: those on the command line are tried.
+    Result<std::unique_ptr<Machine>> run(const std::string& given_socket);
+
+private:
+    void find_socket(const std::string& given);
+    Result<void> ask_monitor();
+    Result<void> read_facts(QmpClient& qmp);
+    void describe();
+
+    std::shared_ptr<const HostProcess> process_;
+    QemuProcess qemu_;
+    OpenOptions options_;
+    MachineInfo info_;
+    std::optional<MemoryPlan> plan_;
+    bool monitor_answered_ = false;
+};
+
+void Opening::find_socket(const std::string& given) {
+    info_.qmp_socket = given;
+    for (const QmpSocket& socket : qemu_.line.qmp_sockets) {
+        if (info_.qmp_socket.empty()) info_.qmp_socket = reachable_socket(*process_, socket);
+        if (!info_.qmp_socket.empty()) return;
+        info_.notes.push_back(fmt::format("the monitor socket '{}' cannot be reached from here", socket.path));
+    }
+}
+
+Result<void> Opening::read_facts(QmpClient& qmp) {
+    std::vector<QmpClient::Command> questions{{"query-status"}, {"query-name"}};
+    questions.push_back({"qom-get", {{"path", "/machine"}, {"property", "type"}}});
+    questions.push_back({"query-kvm"});
+    const auto replies = qmp.execute_all(std::move(questions));
+    if (!replies[0]) return replies[0].error();
+    const std::string state = json_string(*replies[0], "status").value_or("");
+    if (state == "postmigrate") return migrated_away(process_->pid());
+    if (state == "inmigrate" || state == "preconfig") {
+        return Error::with_text(Errc::unsupported, Origin::source,
+                                fmt::format("the guest of process {} is not there yet (status '{}')", process_->pid(), state),
+                                "try again when it runs");
+    }
+    if (json_bool(*replies[0], "running") == false) info_.notes.push_back(fmt::format("the guest does not run (status '{}')", state));
+    if (const auto& name = replies[1]) {
+        if (auto text = json_string(*name, "name")) info_.name = std::move(*text);
+    }
+    if (const auto& type = replies[2]) {
+        constexpr std::string_view kSuffix = "-machine";
+        if (const auto* text = type->get_ptr<const std::string*>(); text != nullptr && text->ends_with(kSuffix)) {
+            info_.machine_type = text->substr(0, text->size() - kSuffix.size());
+        }
+    }
+    if (info_.accelerator.empty()) {
+        const auto enabled = replies[3] ? json_bool(*replies[3], "enabled") : std::nullopt;
+        if (enabled) info_.accelerator = *enabled ? "kvm" : "tcg";
+    }
+    info_.version = qmp.qemu_version();
+    return {};
+}
+
+// Fills plan_ when the monitor answers; what stands in the way becomes a note. Fails only if the guest is not there.
+Result<void> Opening::ask_monitor() {
+    if (!options_.use_qmp || info_.qmp_socket.empty()) return {};
+    auto qmp = QmpClient::connect(info_.qmp_socket, options_.qmp_timeout);
+    if (!qmp) {
+        info_.notes.push_back(qmp.error().to_string());
+        return {};
+    }
+    const std::int32_t peer = (*qmp)->peer_pid();
+    const bool handed_over = std::any_of(qemu_.line.qmp_sockets.begin(), qemu_.line.qmp_sockets.end(),
+                                         [](const QmpSocket& socket) { return socket.fd.has_value(); });
+    if (peer > 0 && peer != process_->pid() && !handed_over) {
+        info_.notes.push_back(fmt::format("the socket '{}' belongs to process {} by now and is not used", info_.qmp_socket, peer));
+        info_.qmp_socket.clear();
+        return {};
+    }
+    auto facts = read_facts(**qmp);
+    if (!facts) {
+        const Errc code = facts.error().code;
+        if (code == Errc::stale || code == Errc::unsupported) return facts.error();
+        info_.notes.push_back(facts.error().to_string());
+        return {};
+    }
+    monitor_answered_ = true;
+    auto plan = plan_from_monitor(**qmp);
+    if (plan) plan_ = std::move(*plan);
+    else info_.notes.push_back("the memory map is taken from the command line: " + plan.error().to_string());
+    return {};
+}
+
+void Opening::describe() {
+    info_.kind = "QEMU";
+    info_.name = qemu_.line.name;
+    info_.pid = process_->pid();
+    info_.machine_type = qemu_.line.machine.empty() ? "pc" : qemu_.line.machine;
+    // What is open tells more truly than what was asked for: "kvm:tcg" may have become either.
+    const auto kvm = uses_kvm(*process_);
+    if (kvm) info_.accelerator = *kvm ? "kvm" : "tcg";
+    if (qemu_.line.awaits_migration) {
+        info_.notes.emplace_back("QEMU was started to receive a migration: until that is over the memory is incomplete");
+    }
+}
+
+Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
+    if (!qemu_.is_x86()) {
+        return Error::with_text(Errc::unsupported, Origin::source,
+                                fmt::format("process {} emulates '{}'; only x86-64 guests can be looked into", process_->pid(), qemu_.system));
+    }
+    const std::vector<HostMapping> maps = VITRINE_TRY(read_maps(*process_));
+    describe();
+    find_socket(given_socket);
+    VITRINE_CHECK(ask_monitor());
+    std::optional<Backing> backing;
+    if (plan_) {
+        auto made = make_backing(process_, plan_->blocks, maps);
+        if (made) {
+            backing = std::move(*made);
+        } else if (made.error().code == Errc::inconsistent) {
+            // What the monitor says does not fit its own mappings: what is mapped counts.
+            info_.notes.push_back("the memory map is taken from the command line: " + made.error().to_string());
+            plan_.reset();
+        } else {
+            return made.error();
+        }
+    }
+    if (!backing) {
+        plan_ = VITRINE_TRY(plan_from_command_line(qemu_.line, maps));
+        backing = VITRINE_TRY(make_backing(process_, plan_->blocks, maps));
+    }
+    info_.backend = backing->description;
+    for (auto& note : plan_->notes) info_.notes.push_back(std::move(note));
+    for (auto& note : backing->notes) info_.notes.push_back(std::move(note));
+    VITRINE_CHECK(process_->check_alive());
+
+    const MonitorFacts facts{process_->pid(), info_.accelerator == "kvm", info_.qmp_socket, options_};
+    auto machine = std::make_unique<QemuMachine>(process_, std::move(info_), std::move(*backing), std::move(plan_->layouts));
+    if (monitor_answered_) machine->watch_migration(options_.qmp_timeout);
+    const std::shared_ptr<Guardian> guardian = make_guardian(facts);
+    machine->set_capabilities(make_registers(facts, guardian), make_pause_control(facts, guardian));
+    return std::unique_ptr<Machine>(std::move(machine));
+}
+
+Error not_qemu(const HostProcess& process) {
+    const bool kvm = uses_kvm(process).value_or(false);
+    return Error::with_text(Errc::usage, Origin::user,
+                            fmt::format("process {} is '{}', not a QEMU system emulator", process.pid(), process.command_name()),
+                            kvm ? fmt::format("it runs a KVM machine: give kvm:{}", process.pid())
+                                : "'vitrine list' shows the machines on this host");
+}
+
+std::string label(const QemuProcess& qemu) {
+    return qemu.line.name.empty() ? fmt::format("qemu:{}", qemu.pid) : fmt::format("qemu:{} (process {})", qemu.line.name, qemu.pid);
+}
+
+Result<QemuProcess> find_by_name(const std::string& name) {
+    const std::vector<QemuProcess> all = find_qemu_processes();
+    std::vector<const QemuProcess*> named;
+    std::string others;
+    for (const QemuProcess& qemu : all) {
+        if (qemu.line.name == name) named.push_back(&qemu);
+        others += (others.empty() ? "" : ", ") + label(qemu);
+    }
+    if (named.size() == 1) return *named.front();
+    if (named.empty()) {
+        return Error::with_text(Errc::not_found, Origin::user, fmt::format("no QEMU guest is named '{}'", name),
+                                others.empty() ? "no QEMU runs on this host" : "running: " + others);
+    }
+    std::string pids;
+    for (const QemuProcess* qemu : named) pids += (pids.empty() ? "qemu:" : ", qemu:") + std::to_string(qemu->pid);
+    return Error::with_text(Errc::ambiguous, Origin::user, fmt::format("{} guests are named '{}': {}", named.size(), name, pids),
+                            "give the process id");
+}
+
+Result<std::unique_ptr<Machine>> open_qemu(pid_t pid, const OpenOptions& options, const std::string& socket) {
+    HostProcess process = VITRINE_TRY(HostProcess::open(pid));
+    auto qemu = identify_qemu(pid);
+    if (!qemu) return not_qemu(process);
+    return Opening(std::move(process), std::move(*qemu), options).run(socket);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> open_qemu_by_text(const std::string& text, const OpenOptions& options) {
+    const auto number = parse_decimal(text);
+    if (!number) return open_qemu(VITRINE_TRY(find_by_name(text)).pid, options, {});
+    const pid_t pid = *number <= (1u << 22) ? static_cast<pid_t>(*number) : -1;
+    auto machine = open_qemu(pid, options, {});
+    // A guest may be named "1234".
+    const bool no_qemu = !machine && (machine.error().code == Errc::not_found || machine.error().code == Errc::usage);
+    if (!no_qemu) return machine;
+    const auto named = find_by_name(text);
+    if (!named && named.error().code == Errc::not_found) return machine;
+    if (!named) return named.error();
+    return open_qemu(named->pid, options, {});
+}
+
+Result<std::unique_ptr<Machine>> open_qemu_by_socket(const std::string& socket, const OpenOptions& options) {
+    if (const auto owner = find_socket_owner(socket)) return open_qemu(*owner, options, socket);
+    // Not seen in /proc: ask the socket itself who listens.
+    std::int32_t peer = -1;
+    {
+        const auto qmp = VITRINE_TRY(QmpClient::connect(socket, options.qmp_timeout));
+        peer = qmp->peer_pid();
+    }
+    if (peer <= 0) {
+        return Error::with_text(Errc::not_found, Origin::source, fmt::format("the process behind '{}' cannot be found", socket),
+                                "give qemu:PID");
+    }
+    return open_qemu(peer, options, socket);
+}
+
+}  // namespace vitrine

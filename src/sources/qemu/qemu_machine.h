@@ -1,0 +1,20 @@
+// A running QEMU as a Machine.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "vitrine/base/result.h"
+#include "vitrine/machine/machine.h"
+
+namespace vitrine {
+
+// text: a pid, or a guest's -name. Errors: not_found (with the names there are), ambiguous, permission, unsupported (not an
+// x86 guest), stale (the guest has migrated away).
+Result<std::unique_ptr<Machine>> open_qemu_by_text(const std::string& text, const OpenOptions& options);
+// socket: a QMP socket that QEMU listens on.
+Result<std::unique_ptr<Machine>> open_qemu_by_socket(const std::string& socket, const OpenOptions& options);
+
+}  // namespace vitrine

@@ -1,0 +1,64 @@
+// Loaded kernel modules, as lsmod and /proc/modules list them.
+#include <array>
+
+#include "os/linux/module_list.h"
+#include "tables/row.h"
+
+namespace vitrine {
+namespace {
+
+constexpr auto kSpec = std::to_array<Column>({
+    {"name", ColumnType::text, "name of the module"},
+    {"size", ColumnType::integer, "bytes of memory it keeps, as /proc/modules"},
+    {"used_by", ColumnType::text, "modules that use it, separated by commas; \"-\" when none"},
+    {"status", ColumnType::text, "Live, Loading, Unloading, or Unformed"},
+    {"address", ColumnType::address, "address of its text"},
+    {"references", ColumnType::integer, "number of users"},
+    {"taints", ColumnType::address, "taint bits it set"},
+    {"module", ColumnType::address, "address of struct module"},
+});
+
+constexpr auto kExamples = std::to_array<std::string_view>({"vitrine modules qemu:web1"});
+
+// enum module_state, include/linux/module.h.
+Value status(std::optional<std::uint32_t> state) {
+    constexpr std::array<const char*, 4> kNames = {"Live", "Loading", "Unloading", "Unformed"};
+    if (!state || *state >= kNames.size()) return {};
+    return std::string(kNames[*state]);
+}
+
+std::string join(const std::vector<std::string>& names) {
+    if (names.empty()) return "-";
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+    return text;
+}
+
+Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
+    linux_os::ModuleSnapshot snapshot = VITRINE_TRY(linux_os::list_modules(guest, context.budget));
+    for (const linux_os::ModuleRecord& module : snapshot.modules) {
+        std::array<Value, kSpec.size()> row;
+        row[0] = module.name;
+        if (module.base_known) {
+            row[1] = static_cast<std::int64_t>(module.size);
+            row[4] = tables::address(module.base);
+        }
+        if (context.uses(2)) row[2] = join(linux_os::users_of(guest, module));
+        row[3] = status(module.state);
+        row[5] = tables::integer(module.references);
+        if (module.taints) row[6] = tables::address(*module.taints);
+        row[7] = tables::address(module.address);
+        if (!sink.row(row)) {
+            snapshot.report.end = WalkEnd::stopped;
+            break;
+        }
+    }
+    return snapshot.report;
+}
+
+}  // namespace
+
+extern const Table table_kernel_modules;
+const Table table_kernel_modules{{"kernel_modules", "Loaded kernel modules, from the kernel's module list.", kSpec, kExamples}, generate};
+
+}  // namespace vitrine

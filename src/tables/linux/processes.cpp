@@ -1,0 +1,255 @@
+// Processes: one row per thread group, the idle task left out, as ps and osquery list them.
+#include <array>
+
+#include "os/linux/find/prove.h"
+#include "os/linux/kernel_thread.h"
+#include "os/linux/path.h"
+#include "os/linux/task_view.h"
+#include "os/linux/user_memory.h"
+#include "os/linux/wall_clock.h"
+#include "tables/row.h"
+
+namespace vitrine {
+namespace {
+
+using namespace linux_os;
+using tables::address;
+using tables::integer;
+
+enum : std::size_t {
+    kPid, kName, kPath, kCmdline, kState, kCwd, kRoot, kUid, kGid, kEuid, kEgid, kSuid, kSgid, kOnDisk, kResident, kTotal,
+    kStartTime, kParent, kPgroup, kThreads, kNice, kComm, kSession, kKernelThread, kNamespacePids, kStartNs, kFlags, kTaskAddress, kMmAddress, kColumns
+};
+
+constexpr auto kSpec = std::to_array<Column>({
+    {"pid", ColumnType::integer, "process id in the initial pid namespace"},
+    {"name", ColumnType::text, "name as /proc/PID/comm shows it; kernel threads have their full name"},
+    {"path", ColumnType::text, "path of the executable, without \" (deleted)\"; NULL for kernel threads"},
+    {"cmdline", ColumnType::text, "arguments, separated by spaces; NULL when paged out or none"},
+    {"state", ColumnType::text, "R S D T t X Z P I, as /proc/PID/stat"},
+    {"cwd", ColumnType::text, "current working directory"},
+    {"root", ColumnType::text, "root directory"},
+    {"uid", ColumnType::integer, "real user id"},
+    {"gid", ColumnType::integer, "real group id"},
+    {"euid", ColumnType::integer, "effective user id"},
+    {"egid", ColumnType::integer, "effective group id"},
+    {"suid", ColumnType::integer, "saved user id"},
+    {"sgid", ColumnType::integer, "saved group id"},
+    {"on_disk", ColumnType::integer, "1: the executable is still linked; 0: deleted or never linked; NULL: unknown"},
+    {"resident_size", ColumnType::integer, "resident memory in bytes (the shared part of the kernel's per-CPU counters)"},
+    {"total_size", ColumnType::integer, "virtual memory in bytes"},
+    {"start_time", ColumnType::integer, "start, seconds since the epoch by the guest's clock"},
+    {"parent", ColumnType::integer, "process id of the parent"},
+    {"pgroup", ColumnType::integer, "process group id"},
+    {"threads", ColumnType::integer, "number of threads"},
+    {"nice", ColumnType::integer, "nice value, -20 to 19"},
+    {"comm", ColumnType::text, "task_struct.comm, at most 15 bytes"},
+    {"session", ColumnType::integer, "session id"},
+    {"kernel_thread", ColumnType::boolean, "1: runs in the kernel only"},
+    {"namespace_pids", ColumnType::text, "process ids from the initial pid namespace to the process's own, separated by spaces (NSpid)"},
+    {"start_ns", ColumnType::integer, "start, nanoseconds since the guest's boot"},
+    {"flags", ColumnType::address, "task_struct.flags (PF_*)"},
+    {"task", ColumnType::address, "address of struct task_struct"},
+    {"mm", ColumnType::address, "address of struct mm_struct; NULL for kernel threads and zombies"},
+});
+static_assert(kSpec.size() == kColumns);
+
+constexpr auto kExamples = std::to_array<std::string_view>({
+    "vitrine ps qemu:web1",
+    "vitrine ps qemu:web1 --format json | jq '.[] | select(.on_disk == 0)'",
+});
+
+// osquery joins arguments with spaces; so does ps.
+std::string join_arguments(std::string bytes) {
+    while (!bytes.empty() && bytes.back() == '\0') bytes.pop_back();
+    for (char& c : bytes) {
+        if (c == '\0') c = ' ';
+    }
+    return bytes;
+}
+
+class Generator {
+public:
+    Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink)
+        : guest_(guest), layout_(guest.layout()), context_(context), sink_(sink), paths_(guest.space(), guest.layout()) {
+        if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
+    }
+
+    bool emit(const TaskKey& key) {
+        row_.fill(Value());
+        row_[kPid] = std::int64_t{key.tgid};
+        row_[kName] = std::string(key.name());
+        row_[kComm] = std::string(key.name());
+        row_[kTaskAddress] = address(key.address);
+        const auto task = TaskView::read(guest_, key);
+        if (!task) {
+            if (guest_.machine().is_live()) return true;  // ended while the list was read
+            note(key, "its task_struct cannot be read");
+            return sink_.row(row_);
+        }
+        identity(key, *task);
+        credentials(*task);
+        memory(key, *task);
+        places(key, *task);
+        return sink_.row(row_);
+    }
+
+private:
+    void identity(const TaskKey& key, const TaskView& task) {
+        const AddressSpace& space = guest_.space();
+        if (context_.uses(kName)) {
+            if (auto name = kernel_thread_name(guest_, key, task)) row_[kName] = std::move(*name);
+        }
+        if (const auto state = task.state()) row_[kState] = std::string(1, *state);
+        row_[kKernelThread] = std::int64_t{task.is_kernel_thread() ? 1 : 0};
+        if (!layout_.has(FieldId::task_flags)) row_[kKernelThread] = Value();
+        if (const auto flags = task.u32(FieldId::task_flags)) row_[kFlags] = address(*flags);
+        if (const auto prio = task.i32(FieldId::task_static_prio)) row_[kNice] = std::int64_t{*prio} - 120;  // DEFAULT_PRIO
+        const auto start = task.u64(FieldId::task_start_boottime);
+        row_[kStartNs] = integer(start);
+        if (start && boot_time_) row_[kStartTime] = (static_cast<std::int64_t>(*start) + *boot_time_) / 1'000'000'000;
+        if (const auto parent = task.pointer(FieldId::task_real_parent); parent && !parent->is_null()) {
+            if (const auto tgid = space.read_value<std::int32_t>(parent->wrap_plus(layout_.at(FieldId::task_tgid)))) row_[kParent] = std::int64_t{*tgid};
+        }
+        if (const auto signal = task.pointer(FieldId::task_signal); signal && !signal->is_null()) {
+            if (const auto offset = layout_.offset(FieldId::signal_nr_threads)) {
+                if (const auto n = space.read_value<std::int32_t>(signal->wrap_plus(*offset))) row_[kThreads] = std::int64_t{*n};
+            }
+            if (context_.uses(kPgroup)) row_[kPgroup] = pid_number(*signal, FieldId::signal_pgid);
+            if (context_.uses(kSession)) row_[kSession] = pid_number(*signal, FieldId::signal_sid);
+        }
+        if (context_.uses(kNamespacePids)) namespace_pids(task);
+    }
+
+    // The number of a struct pid in the initial namespace.
+    Value pid_number(Gva signal, FieldId member) {
+        const auto offset = layout_.offset(member);
+        const auto numbers = layout_.offset(FieldId::pid_numbers);
+        if (!offset || !numbers) return {};
+        const auto pid = guest_.space().read_pointer(signal.wrap_plus(*offset));
+        if (!pid) return {};
+        if (pid->is_null()) return std::int64_t{0};
+        const auto number = guest_.space().read_value<std::int32_t>(pid->wrap_plus(*numbers));
+        return number ? Value(std::int64_t{*number}) : Value();
+    }
+
+    void namespace_pids(const TaskView& task) {
+        const auto pid = task.pointer(FieldId::task_thread_pid);
+        const auto level_at = layout_.offset(FieldId::pid_level);
+        const auto numbers_at = layout_.offset(FieldId::pid_numbers);
+        const std::uint32_t stride = layout_.struct_size(StructId::upid);
+        if (!pid || pid->is_null() || !level_at || !numbers_at || stride == 0) return;
+        constexpr std::uint32_t kDeepest = 32;  // MAX_PID_NS_LEVEL
+        const auto level = guest_.space().read_value<std::uint32_t>(pid->wrap_plus(*level_at));
+        if (!level || *level > kDeepest) return;
+        std::string text;
+        for (std::uint32_t i = 0; i <= *level; ++i) {
+            const auto number = guest_.space().read_value<std::int32_t>(pid->wrap_plus(*numbers_at + std::uint64_t{i} * stride));
+            if (!number) return;
+            text += (i == 0 ? "" : " ") + std::to_string(*number);
+        }
+        row_[kNamespacePids] = std::move(text);
+    }
+
+    void credentials(const TaskView& task) {
+        const auto cred = task.pointer(FieldId::task_real_cred);
+        if (!cred || cred->is_null()) return;
+        static constexpr std::array<std::pair<std::size_t, FieldId>, 6> kIds{{{kUid, FieldId::cred_uid}, {kGid, FieldId::cred_gid},
+            {kEuid, FieldId::cred_euid}, {kEgid, FieldId::cred_egid}, {kSuid, FieldId::cred_suid}, {kSgid, FieldId::cred_sgid}}};
+        for (const auto& [column, field] : kIds) {
+            if (!context_.uses(column) || !layout_.has(field)) continue;
+            if (const auto id = guest_.space().read_value<std::uint32_t>(cred->wrap_plus(layout_.at(field)))) row_[column] = std::int64_t{*id};
+        }
+    }
+
+    void memory(const TaskKey& key, const TaskView& task) {
+        const auto mm = task.pointer(FieldId::task_mm);
+        if (!mm || mm->is_null()) return;
+        row_[kMmAddress] = address(*mm);
+        if (context_.uses(kTotal) && layout_.has(FieldId::mm_total_vm)) {
+            const auto pages = guest_.space().read_value<std::uint64_t>(mm->wrap_plus(layout_.at(FieldId::mm_total_vm)));
+            if (pages && *pages < (1ull << 50)) row_[kTotal] = static_cast<std::int64_t>(*pages * kPageSize);
+        }
+        if (context_.uses(kResident)) row_[kResident] = resident(*mm);
+        if (context_.uses(kCmdline)) {
+            auto line = command_line(guest_, *mm);
+            if (!line) {
+                note(key, "command line: " + line.error().to_string());
+            } else if (!line->bytes.empty()) {
+                if (line->truncated) note(key, "command line is longer than what was read, or partly paged out");
+                row_[kCmdline] = join_arguments(std::move(line->bytes));
+            } else if (!line->truncated) {
+                row_[kCmdline] = std::string();
+            }
+        }
+        if ((context_.uses(kPath) || context_.uses(kOnDisk)) && layout_.has(FieldId::mm_exe_file)) {
+            const auto file = guest_.space().read_pointer(mm->wrap_plus(layout_.at(FieldId::mm_exe_file)));
+            if (file && !file->is_null()) executable(key, *file);
+        }
+    }
+
+    Value resident(Gva mm) {
+        std::int64_t pages = 0;
+        for (const FieldId id : {FieldId::mm_rss_file, FieldId::mm_rss_anon, FieldId::mm_rss_shmem}) {
+            const auto offset = layout_.offset(id);
+            const auto count = offset ? guest_.space().read_value<std::int64_t>(mm.wrap_plus(*offset)) : Result<std::int64_t>(Error{});
+            if (!count || *count > (1ll << 40) || *count < -(1ll << 40)) return {};
+            pages += *count;
+        }
+        // Per-CPU parts that were not folded in yet can make the sum of a small process negative.
+        return std::max<std::int64_t>(pages, 0) * static_cast<std::int64_t>(kPageSize);
+    }
+
+    void executable(const TaskKey& key, Gva file) {
+        auto path = paths_.of_file(file);
+        if (!path) {
+            note(key, "executable's path: " + path.error().to_string());
+            return;
+        }
+        row_[kOnDisk] = std::int64_t{path->deleted ? 0 : 1};
+        row_[kPath] = std::move(path->text);
+    }
+
+    void places(const TaskKey& key, const TaskView& task) {
+        const auto fs = task.pointer(FieldId::task_fs);
+        if (!fs || fs->is_null()) return;  // a zombie has none
+        static constexpr std::array<std::pair<std::size_t, FieldId>, 2> kPlaces{{{kCwd, FieldId::fs_pwd}, {kRoot, FieldId::fs_root}}};
+        for (const auto& [column, field] : kPlaces) {
+            if (!context_.uses(column) || !layout_.has(field)) continue;
+            auto path = paths_.of_path(fs->wrap_plus(layout_.at(field)));
+            if (path) row_[column] = path->deleted ? path->text + " (deleted)" : std::move(path->text);
+            else note(key, std::string(kSpec[column].name) + ": " + path.error().to_string());
+        }
+    }
+
+    void note(const TaskKey& key, std::string what) {
+        sink_.diagnostic({Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": " + std::move(what)});
+    }
+
+    LinuxGuest& guest_;
+    const Layout& layout_;
+    QueryContext& context_;
+    RowSink& sink_;
+    PathResolver paths_;
+    std::optional<std::int64_t> boot_time_;
+    std::array<Value, kColumns> row_;
+};
+
+Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
+    TaskSnapshot snapshot = guest.processes(context.budget);
+    Generator generator(guest, context, sink);
+    for (const TaskKey& key : snapshot.tasks) {
+        if (!generator.emit(key)) {
+            snapshot.report.end = WalkEnd::stopped;
+            break;
+        }
+    }
+    return snapshot.report;
+}
+
+}  // namespace
+
+extern const Table table_processes;
+const Table table_processes{{"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples}, generate};
+
+}  // namespace vitrine

@@ -1,0 +1,42 @@
+// The guest-physical memory map, as the layout in force has it.
+#include <array>
+
+#include "tables/row.h"
+#include "vitrine/guest/guest.h"
+
+namespace vitrine {
+namespace {
+
+constexpr auto kSpec = std::to_array<Column>({
+    {"start", ColumnType::address, "first guest-physical address"},
+    {"end", ColumnType::address, "first guest-physical address behind it"},
+    {"size", ColumnType::integer, "bytes"},
+    {"offset", ColumnType::address, "where it is kept in the monitor's RAM blocks or in the image"},
+    {"access", ColumnType::text, "how it is read: mapped, copied, image"},
+    {"layout", ColumnType::text, "which layout this is, and whether it was told or proven"},
+});
+
+constexpr auto kExamples = std::to_array<std::string_view>({"vitrine table guest_memory_map qemu:web1"});
+
+Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
+    const GuestMemory& memory = guest.machine().memory();
+    WalkReport report;
+    for (const LayoutExtent& extent : memory.layout().extents) {
+        const std::array<Value, kSpec.size()> row = {
+            tables::address(extent.start.value), tables::address(extent.start.value + extent.size), static_cast<std::int64_t>(extent.size),
+            tables::address(extent.offset), std::string(to_string(memory.method())), memory.layout().name};
+        ++report.nodes;
+        if (!sink.row(row)) {
+            report.end = WalkEnd::stopped;
+            break;
+        }
+    }
+    return report;
+}
+
+}  // namespace
+
+extern const Table table_guest_memory_map;
+const Table table_guest_memory_map{{"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples}, nullptr, generate};
+
+}  // namespace vitrine

@@ -1,0 +1,156 @@
+"""Killing Vitrine at any moment leaves the monitor and the guest running and unchanged.
+
+Targets: the tiny KVM monitor (its vCPU threads watch their own registers and stack) and QEMU under TCG. Together the kills
+are 1,000; VITRINE_KILLS sets another number.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from monitors import TinyVmm, cpu_ticks, guardians, kill_at_random, probe, threads, tool, untouched, wait_for
+
+KILLS = int(os.environ.get("VITRINE_KILLS", "1000"))
+KEPT = {"corrupt": 0, "other": 0}
+
+
+def assert_vmm_as_before(vmm: TinyVmm, before: dict, masks: dict) -> None:
+    assert vmm.process.poll() is None
+    assert wait_for(lambda: not untouched(vmm.pid)), untouched(vmm.pid)
+    assert {tid: facts["blocked"] for tid, facts in threads(vmm.pid).items() if tid in masks} == masks
+    now = vmm.ask()
+    assert {name: now[name] for name in KEPT} == KEPT, now
+    assert now["returns"] == now["interrupted"], now
+    assert wait_for(lambda: vmm.ask()["counter"] > max(now["counter"], before["counter"])), "the guest stands still"
+
+
+def running(guest) -> str:
+    with guest.qmp() as qmp:
+        return qmp("query-status")["status"]
+
+
+@pytest.fixture(name="vmm", scope="module")
+def tiny_vmm():
+    with TinyVmm(vcpus=1) as vmm:
+        yield vmm
+
+
+@pytest.mark.parametrize("kind,share,seed", [("inject", 0.3, 1), ("freeze", 0.1, 2), ("mixed", 0.2, 3)])
+def test_killed_during_injections_and_freezes(vmm, kind, share, seed):
+    before = vmm.ask("sum")
+    masks = {tid: facts["blocked"] for tid, facts in threads(vmm.pid).items()}
+    rounds = int(KILLS * share)
+    figures = kill_at_random(["storm", vmm.pid, kind, "--kvm"], rounds, lambda _: assert_vmm_as_before(vmm, before, masks), seed=seed)
+    assert figures["with_guardian"] > rounds / 3, "most kills came before anything was begun"
+    assert vmm.ask("sum")["checksum"] == before["checksum"], "guest memory has changed"
+    state = probe("read", vmm.pid, "--kvm", "--all")["vcpus"][0]
+    assert (state["cr3"], state["lstar"], state["gpr"][15]) == (vmm.facts["cr3"], vmm.facts["lstar"], 0x1122334455667788)
+
+
+@pytest.mark.guests("k61")
+@pytest.mark.parametrize("kind,share,seed", [("qmp", 0.2, 4), ("state", 0.1, 5), ("freeze", 0.1, 6)])
+def test_killed_during_pauses_of_qemu(guest, kind, share, seed):
+    socket = [] if kind == "freeze" else ["--qmp", guest.qmp_path]
+
+    def check(number):
+        assert guest.alive
+        assert wait_for(lambda: not untouched(guest.pid)), untouched(guest.pid)
+        assert running(guest) == "running", f"round {number}"
+
+    rounds = int(KILLS * share)
+    figures = kill_at_random(["storm", guest.pid, kind, *socket], rounds, check, seed=seed)
+    assert figures["with_guardian"] > rounds / 3
+    with guest.qmp() as qmp:
+        assert qmp("query-fdsets") == [], "descriptors were left in QEMU"
+    used = cpu_ticks(guest.pid)
+    guest.registers()
+    assert wait_for(lambda: cpu_ticks(guest.pid) > used), "QEMU stands still"
+
+
+def hold(*arguments):
+    """A probe that holds a pause; returns when it does."""
+    holder = subprocess.Popen([tool("register_probe"), "pause", *map(str, arguments), "--hold-ms", "20000"],  # pylint: disable=consider-using-with
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    line = holder.stdout.readline()
+    assert "paused" in line, line
+    return holder
+
+
+@pytest.mark.guests("k61")
+def test_interrupt_from_the_terminal_continues_the_guest(guest):
+    holder = hold(guest.pid, "--qmp", guest.qmp_path)
+    with holder:
+        os.killpg(holder.pid, signal.SIGINT)  # what a terminal sends: to the group in the foreground
+    assert wait_for(lambda: not guardians())
+    assert running(guest) == "running"
+
+
+@pytest.mark.guests("k61")
+def test_signals_do_not_end_a_guardian_with_a_pause_in_hand(guest):
+    with hold(guest.pid, "--qmp", guest.qmp_path) as holder:
+        guardian, = guardians()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(guardian, number)
+        time.sleep(0.1)
+        assert guardians() == [guardian]
+        holder.kill()
+    assert wait_for(lambda: not guardians())
+    assert running(guest) == "running"
+
+
+@pytest.mark.guests("k61")
+def test_a_guest_that_was_paused_stays_paused(guest):
+    guest.pause()
+    try:
+        with hold(guest.pid, "--qmp", guest.qmp_path) as holder:
+            holder.kill()
+        assert wait_for(lambda: not guardians())
+        assert running(guest) == "paused"
+        assert "time" in probe("pause", guest.pid, "--qmp", guest.qmp_path)
+        assert running(guest) == "paused"
+    finally:
+        guest.cont()
+
+
+@pytest.mark.guests("k61")
+def test_registers_can_be_read_while_the_guardian_holds_the_socket(guest):
+    assert probe("pause", guest.pid, "--qmp", guest.qmp_path, "--read", "--all", "--repeat", "3")["route"] == "QMP stop"
+    assert running(guest) == "running"
+
+
+@pytest.mark.guests("k61")
+def test_a_socket_that_another_holds_is_done_without(guest):
+    with guest.qmp():
+        assert probe("pause", guest.pid, "--qmp", guest.qmp_path)["route"] == "monitor's threads stopped"
+    assert not untouched(guest.pid)
+
+
+@pytest.mark.guests("k61")
+def test_killing_the_guardian_itself(guest):
+    """docs/guardian.md: a freeze ends by itself; a QMP pause is ended by the owner, if that still lives."""
+    with hold(guest.pid) as holder:
+        assert untouched(guest.pid)
+        os.kill(guardians()[0], signal.SIGKILL)
+        assert wait_for(lambda: not untouched(guest.pid))
+        holder.kill()
+    command = [tool("register_probe"), "pause", str(guest.pid), "--qmp", guest.qmp_path, "--hold-ms", "500"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert "paused" in holder.stdout.readline()
+        os.kill(guardians()[0], signal.SIGKILL)
+        holder.communicate(timeout=20)
+    assert running(guest) == "running"
+
+
+def test_a_monitor_that_ends_meanwhile(vmm):
+    del vmm
+    with TinyVmm() as short_lived:
+        with subprocess.Popen([tool("register_probe"), "storm", str(short_lived.pid), "mixed", "--kvm"], stdout=subprocess.PIPE) as storm:
+            storm.stdout.readline()
+            time.sleep(0.05)
+            short_lived.process.kill()
+            short_lived.process.wait(timeout=5)
+            assert probe("read", short_lived.pid, "--kvm")["error"]
+            storm.kill()
+    assert wait_for(lambda: not guardians())

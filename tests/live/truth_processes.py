@@ -1,0 +1,83 @@
+"""What /proc said of each process and thread, in the columns of the tables `processes` and `process_threads`."""
+
+from truth_compare import Comparison, shown
+
+DELETED = b" (deleted)"
+TICK_NS = 10_000_000  # /proc/PID/stat counts in 1/100 s
+PAGE = 4096
+
+IDS = {"uid": ("Uid", 0), "euid": ("Uid", 1), "suid": ("Uid", 2), "gid": ("Gid", 0), "egid": ("Gid", 1), "sgid": ("Gid", 2)}
+
+
+def is_worker(comm: bytes) -> bool:
+    """A thread of the workqueues, whose name tells what it works on."""
+    return comm.startswith(b"kworker/")
+
+
+def expected_comm(task) -> str:
+    """task_struct.comm: /proc appends the work of a worker, and shows long names of kernel threads whole."""
+    comm = task.comm
+    if task.kernel_thread and is_worker(comm):
+        # kworker/u4:1-events_unbound, kworker/0:1H-kblockd, kworker/R-rcu_gp; rescuers have no work appended.
+        base = comm if comm.startswith(b"kworker/R-") else comm.split(b"-")[0].split(b"+")[0]
+        return shown(base[:15])
+    return shown(comm[:15])
+
+
+def path_of(link) -> tuple:
+    """(path, on_disk) from the target of /proc/PID/exe."""
+    if link is None:
+        return None, None
+    return (shown(link.removesuffix(DELETED)), 0) if link.endswith(DELETED) else (shown(link), 1)
+
+
+def expected_cmdline(process):
+    """Arguments joined with spaces, as ps and osquery show them; None without user memory."""
+    if process.kernel_thread or process.state == "Z":
+        return None
+    return shown(process.cmdline.rstrip(b"\0").replace(b"\0", b" "))
+
+
+def expected_process(process) -> dict:
+    """The row of the table `processes`, but for addresses and what needs more than /proc."""
+    stat = process._stat  # pylint: disable=protected-access
+    path, on_disk = path_of(process.exe)
+    row = {
+        "pid": process.pid, "name": shown(process.comm), "comm": expected_comm(process), "path": path, "on_disk": on_disk,
+        "cmdline": expected_cmdline(process), "state": process.state,
+        "cwd": shown(process.cwd) if process.cwd is not None else None,
+        "root": shown(process.root) if process.root is not None else None,
+        "parent": process.ppid, "pgroup": process.pgid, "session": process.sid, "threads": int(stat[17]), "nice": process.nice,
+        "kernel_thread": int(process.kernel_thread), "namespace_pids": " ".join(map(str, process.nspids)),
+        "total_size": int(stat[20]) or None, "resident_size": int(stat[21]) * PAGE if int(stat[20]) else None,
+        "start_ns": process.start_ticks, "flags": process.flags,
+    }
+    row.update({column: process.ids(name)[index] for column, (name, index) in IDS.items()})
+    return row
+
+
+def expected_thread(task) -> dict:
+    """The row of the table `process_threads`."""
+    return {"pid": task.pid, "tid": task.tid, "name": shown(task.comm), "state": task.state, "nice": task.nice,
+            "uid": task.ids("Uid")[0], "start_ns": task.start_ticks, "kernel_thread": int(task.kernel_thread)}
+
+
+def found_row(row: dict) -> dict:
+    """A row of the program with its numbers in the units of /proc."""
+    changed = dict(row)
+    if row.get("start_ns") is not None:
+        changed["start_ns"] = row["start_ns"] // TICK_NS
+    if row.get("flags") is not None:
+        changed["flags"] = int(row["flags"], 16)
+    return changed
+
+
+def compare_rows(comparison: Comparison, expected: dict, found: dict, tasks: dict) -> None:
+    """Both sides by key; `tasks`: the guest's own tasks by key, for the explanations."""
+    for key in sorted(expected.keys() | found.keys()):
+        context = (tasks.get(key), expected.get(key), found.get(key))
+        if key not in expected or key not in found:
+            comparison.only_one(key, "presence", expected.get(key), found.get(key), context)
+            continue
+        for field, value in expected[key].items():
+            comparison.equal(key, field, value, found[key].get(field), context)

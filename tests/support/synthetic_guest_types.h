@@ -1,0 +1,193 @@
+// Structures of a made-up kernel: the members that a real one has, in an order and with gaps that a seed chooses, so that no test can pass
+// with an offset that is written down somewhere. Gives the offsets, and the BTF that tells them.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "support/btf_writer.h"
+
+namespace vitrine::test {
+
+// Which of the alternatives that kernels have had.
+struct TypeOptions {
+    std::uint32_t seed = 1;
+    bool module_memory = true;     // module.mem[], else core_layout (before 6.4)
+    bool new_state_name = true;    // task_struct.__state, else state (before 5.14)
+    bool percpu_rss = true;        // rss_stat is an array of percpu_counter (6.2 and later)
+    bool tk_data = true;           // struct tk_data has a name (6.13 and later)
+    bool wide_tasks = false;       // a large member in task_struct, so that its parts lie pages apart
+    std::string leave_out;         // "task_struct.tasks": a member that this kernel's types do not tell
+};
+
+class SyntheticTypes {
+public:
+    explicit SyntheticTypes(TypeOptions options) : options_(std::move(options)), random_(options_.seed) {
+        basics();
+        paths();
+        modules();
+        process();
+        threads_and_time();
+    }
+
+    // "task_struct.tasks"
+    [[nodiscard]] std::uint32_t offset(const std::string& member) const {
+        const auto found = offsets_.find(member);
+        if (found == offsets_.end()) throw std::logic_error("no member " + member);
+        return found->second;
+    }
+    [[nodiscard]] std::uint32_t size(const std::string& structure) const {
+        const auto found = sizes_.find(structure);
+        if (found == sizes_.end()) throw std::logic_error("no structure " + structure);
+        return found->second;
+    }
+    [[nodiscard]] std::vector<std::byte> btf() const { return btf_.blob(); }
+    [[nodiscard]] const TypeOptions& options() const { return options_; }
+
+private:
+    struct Part {
+        std::string_view name;
+        std::uint32_t type = 0;
+        std::uint32_t size = 0;
+        std::uint32_t align = 8;
+    };
+    enum Order { shuffled, as_written };
+
+    std::uint32_t define(const std::string& name, std::vector<Part> parts, Order order = shuffled) {
+        if (order == shuffled) {
+            for (std::size_t i = parts.size(); i > 1; --i) std::swap(parts[i - 1], parts[random_() % i]);
+        }
+        std::vector<BtfWriter::Member> members;
+        std::uint32_t at = 0;
+        std::uint32_t align = 1;
+        for (const Part& part : parts) {
+            align = std::max(align, part.align);
+            if (order == shuffled) at += static_cast<std::uint32_t>(random_() % 40);
+            at = (at + part.align - 1) / part.align * part.align;
+            const std::string full = name + "." + std::string(part.name);
+            offsets_[full] = at;
+            if (full != options_.leave_out) members.push_back({part.name, part.type, at * 8, 0});
+            at += part.size;
+        }
+        sizes_[name] = (at + align - 1) / align * align;
+        return btf_.structure(name, sizes_[name], members);
+    }
+    Part embed(std::string_view name, const std::string& structure, std::uint32_t id) const { return {name, id, size(structure), 8}; }
+    Part pointer(std::string_view name) const { return {name, pointer_, 8, 8}; }
+    Part word(std::string_view name) const { return {name, u64_, 8, 8}; }
+    Part u32(std::string_view name) const { return {name, u32_, 4, 4}; }
+    Part s32(std::string_view name) const { return {name, s32_, 4, 4}; }
+
+    void basics() {
+        u32_ = btf_.integer("unsigned int", 4);
+        s32_ = btf_.integer("int", 4, true);
+        u64_ = btf_.integer("unsigned long", 8);
+        s64_ = btf_.integer("long long", 8, true);
+        char_ = btf_.integer("char", 1, true);
+        u16_ = btf_.integer("unsigned short", 2);
+        byte_ = btf_.integer("unsigned char", 1);
+        pointer_ = btf_.pointer(0);
+        list_ = define("list_head", {pointer("next"), pointer("prev")}, as_written);
+        atomic_ = define("atomic_t", {s32("counter")}, as_written);
+        kuid_ = define("kuid_t", {u32("val")}, as_written);
+        upid_ = define("upid", {s32("nr"), pointer("ns")});
+        define("elf64_sym", {u32("st_name"), {"st_info", byte_, 1, 1}, {"st_other", byte_, 1, 1}, {"st_shndx", u16_, 2, 2}, word("st_value"), word("st_size")},
+               as_written);
+        const auto numbers = btf_.array(upid_, 0);
+        std::vector<Part> pid = {u32("level"), word("count")};
+        if (random_() % 2 != 0) std::swap(pid[0], pid[1]);
+        pid.push_back({"numbers", numbers, 0, 8});
+        define("pid", pid, as_written);
+    }
+
+    void paths() {
+        const auto hash_node = define("hlist_bl_node", {pointer("next"), pointer("pprev")}, as_written);
+        // struct qstr: { union { struct { u32 hash, len; }; u64 hash_len; }; const char *name; }
+        const auto inner = btf_.structure("", 8, {{"hash", u32_, 0, 0}, {"len", u32_, 32, 0}});
+        const auto either = btf_.union_("", 8, {{"", inner, 0, 0}, {"hash_len", u64_, 0, 0}});
+        sizes_["qstr"] = 16;
+        const auto qstr = btf_.structure("qstr", 16, {{"", either, 0, 0}, {"name", pointer_, 64, 0}});
+        offsets_["qstr.len"] = 4;
+        offsets_["qstr.name"] = 8;
+        path_ = define("path", {pointer("mnt"), pointer("dentry")});
+        define("fs_struct", {embed("root", "path", path_), embed("pwd", "path", path_), s32("users")});
+        define("file", {embed("f_path", "path", path_), word("f_inode"), u32("f_flags")});
+        const auto vfsmount = define("vfsmount", {pointer("mnt_root"), pointer("mnt_sb"), s32("mnt_flags")});
+        define("mount", {embed("mnt", "vfsmount", vfsmount), pointer("mnt_parent"), pointer("mnt_mountpoint"), s32("mnt_id")});
+        define("dentry", {pointer("d_parent"), embed("d_name", "qstr", qstr), pointer("d_sb"), pointer("d_inode"), embed("d_hash", "hlist_bl_node", hash_node)});
+        define("inode", {word("i_ino"), u32("i_mode")});
+        define("super_block", {pointer("s_type"), word("s_magic")});
+        define("file_system_type", {pointer("name"), s32("fs_flags")});
+    }
+
+    void modules() {
+        const auto state = btf_.enumeration("module_state", false,
+                                            {{"MODULE_STATE_LIVE", 0}, {"MODULE_STATE_COMING", 1}, {"MODULE_STATE_GOING", 2}, {"MODULE_STATE_UNFORMED", 3}});
+        const auto name = btf_.array(char_, 56);
+        std::vector<Part> module = {{"state", state, 4, 4}, embed("list", "list_head", list_), {"name", name, 56, 1}, {"refcnt", atomic_, 4, 4},
+                                    pointer("kallsyms"), embed("source_list", "list_head", list_), word("taints")};
+        if (options_.module_memory) {
+            btf_.enumeration("mod_mem_type", false,
+                             {{"MOD_TEXT", 0}, {"MOD_DATA", 1}, {"MOD_RODATA", 2}, {"MOD_RO_AFTER_INIT", 3}, {"MOD_INIT_TEXT", 4}, {"MOD_INIT_DATA", 5},
+                              {"MOD_INIT_RODATA", 6}, {"MOD_MEM_NUM_TYPES", 7}, {"MOD_INVALID", -1}});
+            const auto memory = define("module_memory", {pointer("base"), u32("size")});
+            module.push_back({"mem", btf_.array(memory, 7), 7 * size("module_memory"), 8});
+        } else {
+            const auto core = define("module_layout", {pointer("base"), u32("size"), u32("text_size")});
+            module.push_back(embed("core_layout", "module_layout", core));
+        }
+        define("module", module);
+        define("mod_kallsyms", {pointer("symtab"), u32("num_symtab"), pointer("strtab"), pointer("typetab")});
+        define("module_use", {embed("source_list", "list_head", list_), embed("target_list", "list_head", list_), pointer("source"), pointer("target")});
+        define("btf_module", {embed("list", "list_head", list_), pointer("module"), pointer("btf")});
+        define("btf", {pointer("data"), u32("data_size")});
+    }
+
+    void process() {
+        define("cred", {{"uid", kuid_, 4, 4}, {"gid", kuid_, 4, 4}, {"suid", kuid_, 4, 4}, {"sgid", kuid_, 4, 4}, {"euid", kuid_, 4, 4}, {"egid", kuid_, 4, 4}});
+        std::vector<Part> memory = {pointer("pgd"), word("arg_start"), word("arg_end"), word("env_start"), word("env_end"), word("start_code"), word("end_code"),
+                                    word("end_data"), word("brk"), pointer("exe_file"), word("total_vm")};
+        const auto counter = define("percpu_counter", {u32("lock"), {"count", s64_, 8, 8}, pointer("counters")});
+        if (options_.percpu_rss) {
+            memory.push_back({"rss_stat", btf_.array(counter, 4), 4 * size("percpu_counter"), 8});
+        } else {
+            const auto one = define("atomic_long_t", {{"counter", s64_, 8, 8}}, as_written);
+            const auto all = define("mm_rss_stat", {{"count", btf_.array(one, 4), 32, 8}}, as_written);
+            memory.push_back({"rss_stat", all, 32, 8});
+        }
+        define("mm_struct", memory);
+        define("signal_struct", {embed("thread_head", "list_head", list_), s32("nr_threads"), {"pids", btf_.array(pointer_, 4), 32, 8}});
+        std::vector<Part> task =
+               {{options_.new_state_name ? "__state" : "state", u32_, 4, 4}, s32("exit_state"), u32("flags"), s32("static_prio"), embed("tasks", "list_head", list_),
+                embed("children", "list_head", list_), embed("sibling", "list_head", list_), embed("thread_node", "list_head", list_), s32("pid"), s32("tgid"),
+                {"comm", btf_.array(char_, 16), 16, 1}, pointer("real_parent"), pointer("group_leader"), pointer("mm"), pointer("active_mm"), pointer("real_cred"),
+                pointer("cred"), pointer("fs"), pointer("files"), pointer("nsproxy"), pointer("signal"), pointer("sighand"), pointer("thread_pid"),
+                word("start_boottime"), pointer("worker_private"), pointer("stack")};
+        if (options_.wide_tasks) task.push_back({"thread", btf_.array(char_, 6000), 6000, 1});
+        define("task_struct", task);
+    }
+
+    void threads_and_time() {
+        define("kthread", {pointer("full_name"), pointer("data"), word("flags")});
+        define("worker", {{"desc", btf_.array(char_, 32), 32, 1}, pointer("pool"), pointer("current_work")});
+        const auto keeper = define("timekeeper", {{"offs_real", s64_, 8, 8}, {"offs_boot", s64_, 8, 8}, word("xtime_sec")});
+        if (options_.tk_data) define("tk_data", {u32("seq"), embed("timekeeper", "timekeeper", keeper), u32("lock")});
+    }
+
+    TypeOptions options_;
+    std::mt19937 random_;
+    BtfWriter btf_;
+    std::map<std::string, std::uint32_t> offsets_;
+    std::map<std::string, std::uint32_t> sizes_;
+    std::uint32_t u32_ = 0, s32_ = 0, u64_ = 0, s64_ = 0, char_ = 0, u16_ = 0, byte_ = 0, pointer_ = 0, list_ = 0, atomic_ = 0, kuid_ = 0, upid_ = 0, path_ = 0;
+};
+
+}  // namespace vitrine::test

@@ -1,0 +1,71 @@
+// A made-up machine with made-up tables behind the command line, and a way to run the whole program on it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/engine.h"
+
+namespace vitrine::cli::test {
+
+// What the fake tables deliver and how they end; set by each test.
+struct Script {
+    std::vector<std::vector<Value>> processes;  // pid, name, cmdline, state, uid, parent, threads, start_time, task
+    std::vector<std::vector<Value>> modules;
+    WalkReport report;
+    std::vector<Diagnostic> diagnostics;
+    std::function<Error()> open_error, attach_error, run_error;  // empty: none
+    std::vector<MachineListing> machines;
+    bool can_pause = true;
+    std::size_t endless_rows = 0;  // that many more processes, each made when it is asked for
+    // What happened.
+    int pauses = 0, resumes = 0;
+    std::size_t delivered = 0;
+    bool rows_while_paused = false;
+    AttachOptions attach_options;
+    OpenOptions open_options;
+    std::vector<std::uint64_t> used_columns;
+};
+
+std::vector<Value> process(std::int64_t pid, std::int64_t parent, std::string name, Value cmdline = {});
+
+class FakeEngine final : public Engine {
+public:
+    explicit FakeEngine(Script& script) : script_(script) {}
+    Result<std::vector<MachineListing>> list_machines() override { return script_.machines; }
+    Result<Target> parse_target(std::string_view text) override;
+    Result<std::unique_ptr<Machine>> open(const Target& target, const OpenOptions& options) override;
+    Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, const AttachOptions& options) override;
+    [[nodiscard]] std::span<const Table* const> tables() const override;
+    Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) override;
+
+private:
+    Script& script_;
+};
+
+struct Ran {
+    int code = 0;
+    std::string out, err;
+};
+// The whole program with these words; standard output and error are files.
+Ran run(Script& script, std::vector<std::string> words);
+
+// A temporary file that is gone once it is closed.
+class TemporaryFile {
+public:
+    TemporaryFile();
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile();
+    [[nodiscard]] int fd() const { return fd_; }
+    [[nodiscard]] std::string text() const;
+
+private:
+    int fd_;
+};
+
+}  // namespace vitrine::cli::test
