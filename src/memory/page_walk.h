@@ -109,4 +109,9 @@ inline std::uint64_t entry_address(PagingMode mode, const Level& level, std::uin
     return table + index * entry_size(mode);
 }
 
+// The error of a translation, told for the virtual address that was asked for.
+inline Error failed_at(std::uint64_t address, const Error& error) {
+    return Error{error.code, error.origin, true, address, error.what, error.detail};
+}
+
 }  // namespace vitrine::walk

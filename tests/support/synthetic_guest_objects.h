@@ -186,6 +186,17 @@ inline void SyntheticGuest::make_module_symbols(SyntheticModule& module) {
     set(module.kallsyms, "mod_kallsyms.typetab", typetab);
     set32(module.kallsyms, "mod_kallsyms.num_symtab", 5);
     set(module.address, "module.kallsyms", module.kallsyms);
+    // The first symbol is exported: its name and value by their distance from the entry's members.
+    const Gva exported = alloc(types.size("kernel_symbol"));
+    const Gva area{kModules + (physical(exported).value - d.heap_pa)};
+    const Gva name_in_area{kModules + (physical(strtab).value - d.heap_pa)};
+    const auto put_relative = [&](const std::string& name_of, Gva target) {
+        put(member(exported, name_of), static_cast<std::uint32_t>(target.value - member(area, name_of).value));
+    };
+    put_relative("kernel_symbol.value_offset", module.base);
+    put_relative("kernel_symbol.name_offset", name_in_area.wrap_plus(1));
+    set(module.address, "module.syms", area);
+    set32(module.address, "module.num_syms", 1);
 }
 
 inline void SyntheticGuest::make_read_only_data() {

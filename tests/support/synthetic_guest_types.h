@@ -133,7 +133,7 @@ private:
                                             {{"MODULE_STATE_LIVE", 0}, {"MODULE_STATE_COMING", 1}, {"MODULE_STATE_GOING", 2}, {"MODULE_STATE_UNFORMED", 3}});
         const auto name = btf_.array(char_, 56);
         std::vector<Part> module = {{"state", state, 4, 4}, embed("list", "list_head", list_), {"name", name, 56, 1}, {"refcnt", atomic_, 4, 4},
-                                    pointer("kallsyms"), embed("source_list", "list_head", list_), word("taints")};
+                                    pointer("kallsyms"), embed("source_list", "list_head", list_), word("taints"), pointer("syms"), u32("num_syms")};
         if (options_.module_memory) {
             btf_.enumeration("mod_mem_type", false,
                              {{"MOD_TEXT", 0}, {"MOD_DATA", 1}, {"MOD_RODATA", 2}, {"MOD_RO_AFTER_INIT", 3}, {"MOD_INIT_TEXT", 4}, {"MOD_INIT_DATA", 5},
@@ -145,6 +145,7 @@ private:
             module.push_back(embed("core_layout", "module_layout", core));
         }
         define("module", module);
+        define("kernel_symbol", {s32("value_offset"), s32("name_offset"), s32("namespace_offset")});
         define("mod_kallsyms", {pointer("symtab"), u32("num_symtab"), pointer("strtab"), pointer("typetab")});
         define("module_use", {embed("source_list", "list_head", list_), embed("target_list", "list_head", list_), pointer("source"), pointer("target")});
         define("btf_module", {embed("list", "list_head", list_), pointer("module"), pointer("btf")});

@@ -25,24 +25,28 @@ class Plan:
     lane: int
     needs: tuple = ()
     after: tuple = ()
+    nice: int = 0
 
 
-# In each lane the stages run in this order. Lane 0 holds what a person waits for; lane 1 gives way to it.
+# In each lane the stages run in this order. Long builds give way to guests, which have deadlines.
 PLANS = {
     "build": Plan(stages.build, 0),
     "kernels": Plan(stages.kernels, 1),
-    "unit": Plan(stages.unit, 0, ("build",)),
+    "images": Plan(stages.images, 1, (), ("kernels",)),
+    "unit": Plan(stages.unit, 0, ("build",), ("images",)),
     "static": Plan(stages.static, 0),
     "install": Plan(install, 0, ("build",)),
-    "live": Plan(stages.live, 0, ("build",), ("kernels",)),
-    "nested": Plan(stages.nested, 0, ("build",), ("kernels",)),
-    "asan": Plan(stages.asan, 1, ("build",)),
-    "tsan": Plan(stages.tsan, 1, ("build",)),
-    "fuzz": Plan(fuzz, 1, ("build",)),
+    "guests": Plan(stages.guests, 0, (), ("images",)),
+    "live": Plan(stages.live, 0, ("build",), ("images",)),
+    "nested": Plan(stages.nested, 0, ("build",), ("images",)),
+    "asan": Plan(stages.asan, 1, ("build",), (), BACKGROUND_NICE),
+    "tsan": Plan(stages.tsan, 1, ("build",), (), BACKGROUND_NICE),
+    "fuzz": Plan(fuzz, 1, ("build",), (), BACKGROUND_NICE),
 }
 # What a stage that was asked for alone brings along. The sanitizer builds do not need the everyday one; in a whole run
 # they only wait for it.
-BRINGS = {"unit": ("build",), "install": ("build",), "live": ("build", "kernels"), "nested": ("build", "kernels")}
+BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "guests": ("kernels",),
+          "live": ("build", "kernels"), "nested": ("build", "kernels")}
 
 
 def minutes(seconds: float) -> str:
@@ -115,7 +119,7 @@ class Run:
         self._running[name] = started
         self.say(f"{name:8} begins: {(plan.function.__doc__ or '').strip().splitlines()[0]}")
         try:
-            nice = BACKGROUND_NICE if plan.lane == 1 and not self.options.sequential else 0
+            nice = 0 if self.options.sequential else plan.nice
             cases = plan.function(Stage(name, self.children, self.options, LOGS, nice))
         except Stopped:
             cases = [Case(name, FAILED, "ended from outside")]

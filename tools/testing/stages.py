@@ -11,7 +11,7 @@ from .cases import FAILED, PASSED, SKIPPED, Case, from_junit
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = PROJECT / "build"
 PYTHON = "/usr/bin/python3"
-# The background lane gives way to guests and unit tests.
+# For long builds beside what has deadlines.
 BACKGROUND_NICE = 10
 
 SANITIZER_ENVIRONMENT = {"CCACHE_BASEDIR": str(PROJECT), "CCACHE_NOHASHDIR": "1"}
@@ -129,6 +129,25 @@ def kernels(stage: Stage) -> list:
     cases.append(Case("QEMU 10", PASSED) if status == 0 else
                  Case("QEMU 10", SKIPPED, f"not available: {reason[1] if reason else f'exit status {status}'}"))
     return cases
+
+
+def images(stage: Stage) -> list:
+    """Memory images of the test guests, with what each guest knew about itself."""
+    _, output = stage.output_of(PYTHON, "-B", "guests/images", timeout=1200)
+    cases = []
+    for line in output.splitlines():
+        refused = re.match(r"(not available|failed): (\S+): (.*)", line)
+        if refused:
+            outcome = SKIPPED if refused[1] == "not available" else FAILED
+            cases.append(Case(f"images of {refused[2]}", outcome, f"{refused[1]}: {refused[3]}"))
+        elif line.startswith("{"):
+            cases.append(Case(f"images of {json.loads(line)['guest']}", PASSED))
+    return cases
+
+
+def guests(stage: Stage) -> list:
+    """The tools that make the test guests, and that a guest's account of itself can be relied on."""
+    return stage.pytest("guests/test_guests.py", timeout=600)
 
 
 def live(stage: Stage) -> list:

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -52,6 +53,8 @@ public:
 
     Result<void> verify() const override;
     Result<const SymbolTable*> symbols() override;
+    // What could not be put into symbols() and why, one line; "" when all is there.
+    [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
     Result<const TypeCatalog*> types() override;
 
     [[nodiscard]] const linux_os::ProvenKernel& proven() const { return *proven_; }
@@ -68,6 +71,7 @@ private:
     std::unique_ptr<linux_os::ProvenKernel> proven_;
     BootMark boot_;
     std::unique_ptr<SymbolTable> symbols_;
+    std::string symbols_missing_;
     std::shared_ptr<const TypeCatalog> types_;
 };
 

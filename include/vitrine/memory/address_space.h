@@ -119,6 +119,7 @@ private:
     void remember(std::uint64_t address, unsigned shift, std::uint64_t frame, bool is_table) const;
     bool copy_from(const std::byte* host, std::span<std::byte> out) const;
     Result<void> read_in_page(Gva address, std::span<std::byte> out) const;
+    Result<void> read_across(Gva address, std::span<std::byte> out) const;
     Outcome transfer(Gva address, std::span<std::byte> out) const;
     std::optional<Error> fill(Batch& batch, Gva address, std::size_t skip, std::span<std::byte> out,
                               VirtualReadOp* owner) const;

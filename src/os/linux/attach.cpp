@@ -31,6 +31,13 @@ std::chrono::microseconds since(Clock::time_point begin) {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
 }
 
+// After a reset the kernel of before still lies in memory, whole, until the next one overwrites it. A processor that runs Linux has
+// paging on from its first line of C on. A CR0 of 0 is impossible (ET reads as 1): a source that cannot tell it.
+bool runs_without_page_tables(const std::vector<VcpuState>& vcpus) {
+    constexpr std::uint64_t kPaging = 1ull << 31;  // CR0.PG
+    return !vcpus.empty() && std::all_of(vcpus.begin(), vcpus.end(), [](const VcpuState& vcpu) { return vcpu.cr0 != 0 && (vcpu.cr0 & kPaging) == 0; });
+}
+
 // One attempt to understand a machine: tries routes over candidate layouts until a kernel proves itself.
 class Attach {
 public:
@@ -62,9 +69,13 @@ public:
         if (machine_error_) return *machine_error_;
         if (unsupported_) return *unsupported_;
         std::string text = fmt::format("no Linux kernel found in {}. Tried: {}", machine_.info().name, fmt::join(accounts_, "; "));
-        if (!rejected_.empty()) text += fmt::format(". Refused: {}", fmt::join(rejected_, "; "));
-        return Error::with_text(Errc::not_found, Origin::guest, std::move(text),
-                                "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the image may be incomplete");
+        // One line: the first refusal says most, the rest is with `info --verbose`.
+        if (!rejected_.empty()) text += fmt::format(". Refused: {}", rejected_.front());
+        if (rejected_.size() > 1) text += fmt::format(" (and {} more)", rejected_.size() - 1);
+        const char* hint = options_.vmlinux && !rejected_.empty()
+                               ? "the file given with --symbols may be of another kernel build; leave it out to use the guest's own types"
+                               : "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the image may be incomplete";
+        return Error::with_text(Errc::not_found, Origin::guest, std::move(text), hint);
     }
 
 private:
@@ -80,6 +91,12 @@ private:
             return false;
         }
         steps_.push_back({"read registers", since(begin), fmt::format("{} vCPUs, {}", vcpus->size(), registers->route())});
+        if (runs_without_page_tables(*vcpus)) {
+            machine_error_ = Error::with_text(Errc::not_found, Origin::guest,
+                                              "the guest runs no kernel: all its processors are in real or unpaged mode, as firmware and boot loaders are",
+                                              "try again when its kernel has started");
+            return false;
+        }
         return over_layouts(FindRoute::registers, [&](PhysicalMemory& memory, TryImage try_image, Progress) {
             return find_by_registers(memory, *vcpus, try_image);
         });
@@ -118,7 +135,7 @@ private:
     bool try_image(KernelImage image) {
         const auto begin = Clock::now();
         steps_before_proof_ = steps_.size();
-        const std::string where = fmt::format("kernel image at {:#x} (physical {:#x}, {})", image.text_va.value, image.text_pa.value, image.found_by);
+        const std::string where = fmt::format("kernel image at {:#x} (physical {:#x})", image.text_va.value, image.text_pa.value);
         auto kernel = prove(std::move(image));
         spent_proving_ += since(begin);
         if (!kernel) {
@@ -169,7 +186,9 @@ private:
 
     void reject(const std::string& where, const std::string& why) {
         constexpr std::size_t kKept = 32;
-        if (rejected_.size() < kKept) rejected_.push_back(fmt::format("{}: {}", where, why));
+        std::string line = fmt::format("{}: {}", where, why);
+        const bool known = std::find(rejected_.begin(), rejected_.end(), line) != rejected_.end();
+        if (rejected_.size() < kKept && !known) rejected_.push_back(std::move(line));
     }
 
     Machine& machine_;

@@ -119,7 +119,7 @@ Result<const SymbolTable*> LinuxGuest::symbols() {
     }
     SymbolTableBuilder builder;
     VITRINE_CHECK(decode_kallsyms(proven_->region->bytes, proven_->region->va, proven_->kallsyms, builder));
-    linux_os::add_module_symbols(*this, builder);
+    symbols_missing_ = linux_os::add_module_symbols(*this, builder).missing;
     symbols_ = std::make_unique<SymbolTable>(builder.build());
     return symbols_.get();
 }

@@ -17,33 +17,40 @@ void read_memory_array(const AddressSpace& space, const Layout& layout, ModuleRe
     const auto size = layout.offset(FieldId::module_mem_size);
     const std::uint32_t stride = layout.struct_size(StructId::module_memory);
     if (!mem || !base || !size || stride == 0 || layout.module_core_memory_mask == 0) return;
+    const auto text = space.read_pointer(module.address.wrap_plus(*mem + *base));  // the first entry: MOD_TEXT
+    if (text) module.base = *text;
+    module.base_known = text.has_value();
+    std::uint64_t sum = 0;
     for (std::uint32_t i = 0; i < 32; ++i) {
         if ((layout.module_core_memory_mask >> i & 1) == 0) continue;
-        const Gva entry = module.address.wrap_plus(*mem + std::uint64_t{i} * stride);
-        const auto bytes = space.read_value<std::uint32_t>(entry.wrap_plus(*size));
+        const auto bytes = space.read_value<std::uint32_t>(module.address.wrap_plus(*mem + std::uint64_t{i} * stride + *size));
         if (!bytes) return;
-        module.size += *bytes;
-        if (i != 0) continue;  // MOD_TEXT
-        const auto text = space.read_pointer(entry.wrap_plus(*base));
-        if (!text) return;
-        module.base = *text;
-        module.base_known = true;
+        sum += *bytes;
     }
+    module.size = sum;
 }
 
 void read_core_layout(const AddressSpace& space, const Layout& layout, ModuleRecord& module) {
     const auto base = space.read_pointer(module.address.wrap_plus(layout.at(FieldId::module_core_base)));
     const auto size = space.read_value<std::uint32_t>(module.address.wrap_plus(layout.at(FieldId::module_core_size)));
-    if (!base || !size) return;
-    module.base = *base;
-    module.size = *size;
-    module.base_known = true;
+    if (base) module.base = *base;
+    module.base_known = base.has_value();
+    if (size) module.size = *size;
+}
+
+std::optional<std::string> read_name(const AddressSpace& space, const Layout& layout, Gva module) {
+    auto name = space.read_c_string(module.wrap_plus(layout.at(FieldId::module_name)), kNameMax);
+    // Cut short before its whole length only where the rest cannot be read.
+    if (!name || (name->truncated && name->bytes.size() != kNameMax)) return std::nullopt;
+    return std::move(name->bytes);
 }
 
 ModuleRecord read_module(const AddressSpace& space, const Layout& layout, Gva address) {
     ModuleRecord module;
     module.address = address;
-    if (const auto name = space.read_c_string(address.wrap_plus(layout.at(FieldId::module_name)), kNameMax)) module.name = name->bytes;
+    const auto name = read_name(space, layout, address);
+    module.name = name.value_or("");
+    module.name_known = name.has_value();
     if (layout.has(FieldId::module_core_base) && layout.has(FieldId::module_core_size)) read_core_layout(space, layout, module);
     else read_memory_array(space, layout, module);
     if (const auto offset = layout.offset(FieldId::module_refcnt)) {
@@ -83,21 +90,22 @@ Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget) 
     }
 }
 
-std::vector<std::string> users_of(const LinuxGuest& guest, const ModuleRecord& module) {
-    std::vector<std::string> names;
+std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module) {
     const Layout& layout = guest.layout();
     const auto head = layout.offset(FieldId::module_source_list);
     const auto link = layout.offset(FieldId::module_use_source_list);
     const auto source = layout.offset(FieldId::module_use_source);
-    if (!head || !link || !source) return names;
-    walk_list(guest.space(), module.address.wrap_plus(*head), {kMaxUsers, std::chrono::milliseconds(1000)}, [&](Gva node) {
+    if (!head || !link || !source) return std::nullopt;
+    std::vector<std::string> names;
+    const WalkBudget budget{kMaxUsers, std::chrono::milliseconds(1000)};
+    const WalkReport report = walk_list(guest.space(), module.address.wrap_plus(*head), budget, [&](Gva node) {
         const auto user = guest.space().read_pointer(node.wrap_minus(*link).wrap_plus(*source));
         if (!user) return false;
-        const auto name = guest.space().read_c_string(user->wrap_plus(layout.at(FieldId::module_name)), kNameMax);
-        if (!name) return false;
-        names.push_back(name->bytes);
-        return true;
+        const auto name = read_name(guest.space(), layout, *user);
+        if (name) names.push_back(*name);
+        return name.has_value();
     });
+    if (report.end != WalkEnd::complete) return std::nullopt;
     return names;
 }
 

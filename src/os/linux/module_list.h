@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,11 @@ namespace vitrine::linux_os {
 
 struct ModuleRecord {
     Gva address;               // of struct module
-    std::string name;          // any bytes
+    std::string name;          // any bytes; "" when it cannot be read
+    bool name_known = false;
     Gva base;                  // of its text
-    std::uint64_t size = 0;    // bytes that stay loaded, as /proc/modules gives it
     bool base_known = false;
+    std::optional<std::uint64_t> size;       // bytes that stay loaded, as /proc/modules gives it
     std::optional<std::int64_t> references;  // users, as /proc/modules gives them
     std::optional<std::uint32_t> state;      // enum module_state: 0 live, 1 coming, 2 going, 3 unformed
     std::optional<std::uint64_t> taints;
@@ -29,7 +31,7 @@ struct ModuleSnapshot {
 // As LinuxGuest::processes(): retried while a running guest tears it. not_found when the layout does not tell how modules are linked.
 Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget = {1u << 16, std::chrono::milliseconds(5000)});
 
-// Names of the modules that use this one, newest first, as /proc/modules prints them. Bounded; what cannot be read ends it.
-[[nodiscard]] std::vector<std::string> users_of(const LinuxGuest& guest, const ModuleRecord& module);
+// Names of the modules that use this one, newest first, as /proc/modules prints them. Bounded; nullopt when that cannot be read whole.
+[[nodiscard]] std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module);
 
 }  // namespace vitrine::linux_os

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "os/linux/find/prove.h"
 #include "os/linux/module_list.h"
 #include "symbols/elf_symbols.h"
@@ -40,20 +42,21 @@ std::vector<std::byte> read_up_to(const AddressSpace& space, Gva at, std::uint64
     return bytes;
 }
 
-// What a module exports without restriction: its `syms`. (is_exported(), kernel/module/kallsyms.c, looks at no other list.)
-Exports read_exports(const LinuxGuest& guest, const ModuleRecord& module) {
+// What a module exports without restriction: its `syms`. (is_exported(), kernel/module/kallsyms.c, looks at no other list.) nullopt when
+// that cannot be read whole.
+std::optional<Exports> read_exports(const LinuxGuest& guest, const ModuleRecord& module) {
     Exports exports;
     const AddressSpace& space = guest.space();
     const Layout& layout = guest.layout();
     const std::uint32_t stride = layout.struct_size(StructId::kernel_symbol);
     for (const FieldId id : {FieldId::module_syms, FieldId::module_num_syms, FieldId::kernel_symbol_value, FieldId::kernel_symbol_name}) {
-        if (!layout.has(id)) return exports;
+        if (!layout.has(id)) return std::nullopt;
     }
     const std::uint32_t value_at = layout.at(FieldId::kernel_symbol_value);
     const std::uint32_t name_at = layout.at(FieldId::kernel_symbol_name);
     const auto count = space.read_value<std::uint32_t>(module.address.wrap_plus(layout.at(FieldId::module_num_syms)));
     const auto first = space.read_pointer(module.address.wrap_plus(layout.at(FieldId::module_syms)));
-    if (!count || !first || *count > kMaxExports || stride > kMaxExportSize) return exports;
+    if (!count || !first || *count > kMaxExports || stride > kMaxExportSize) return std::nullopt;
     const std::vector<std::byte> table = read_up_to(space, *first, std::uint64_t{*count} * stride);
     const ByteView view(table);
     const auto relative = [&](std::uint64_t offset) -> std::optional<Gva> {
@@ -64,8 +67,9 @@ Exports read_exports(const LinuxGuest& guest, const ModuleRecord& module) {
     for (std::uint32_t i = 0; i < *count; ++i) {
         const auto value = relative(std::uint64_t{i} * stride + value_at);
         const auto name = relative(std::uint64_t{i} * stride + name_at);
-        if (!value || !name) break;
-        if (auto text = space.read_c_string(*name, kLongestName)) exports.emplace(value->value, std::move(text->bytes));
+        auto text = name ? space.read_c_string(*name, kLongestName) : Result<GuestString>(Error{});
+        if (!value || !text) return std::nullopt;
+        exports.emplace(value->value, std::move(text->bytes));
     }
     return exports;
 }
@@ -104,22 +108,32 @@ bool add_one(const LinuxGuest& guest, const ModuleRecord& module, SymbolTableBui
     std::vector<std::byte> types;
     if (const auto offset = layout.offset(FieldId::kallsyms_typetab)) {
         if (const auto typetab = space.read_pointer(tables->wrap_plus(*offset))) types = read_up_to(space, *typetab, *count);
-        const Exports exports = read_exports(guest, module);
-        left -= std::min<std::uint64_t>(left, exports.size());
-        set_case(types, symbols, strings, exports);
+        const auto exports = read_exports(guest, module);
+        if (exports) {
+            left -= std::min<std::uint64_t>(left, exports->size());
+            set_case(types, symbols, strings, *exports);
+        } else {
+            types.clear();  // which of them are exported is not known: no letter rather than a wrong one
+        }
     }
-    return add_module_symbols(builder, module.name, symbols, strings, types, *count).has_value();
+    return add_module_symbols(builder, module.name_known ? module.name : "?", symbols, strings, types, *count).has_value();
 }
 
 }  // namespace
 
-std::size_t add_module_symbols(const LinuxGuest& guest, SymbolTableBuilder& builder) {
+ModuleSymbolsReport add_module_symbols(const LinuxGuest& guest, SymbolTableBuilder& builder) {
+    ModuleSymbolsReport report;
     const Layout& layout = guest.layout();
     for (const FieldId id : {FieldId::module_kallsyms, FieldId::kallsyms_symtab, FieldId::kallsyms_strtab, FieldId::kallsyms_num_symtab}) {
-        if (!layout.has(id)) return 0;
+        if (layout.has(id)) continue;
+        report.missing = "symbols of modules: this kernel's types do not tell where they are kept";
+        return report;
     }
     const auto modules = list_modules(guest);
-    if (!modules) return 0;
+    if (!modules) {
+        report.missing = "symbols of modules: " + modules.error().to_string();
+        return report;
+    }
     std::size_t unread = 0;
     std::uint64_t left = kMaxAllSymbols;
     Deadline deadline(kMaxTime);
@@ -128,7 +142,10 @@ std::size_t add_module_symbols(const LinuxGuest& guest, SymbolTableBuilder& buil
         const bool added = !deadline.passed_now() && add_one(guest, module, builder, left);
         unread += added ? 0u : 1u;
     }
-    return unread;
+    report.end = modules->report.end;
+    if (report.end != WalkEnd::complete) report.missing = fmt::format("symbols of modules: the list of modules is {}", to_string(report.end));
+    else if (unread != 0) report.missing = fmt::format("symbols of {} of {} modules could not be read", unread, modules->modules.size());
+    return report;
 }
 
 }  // namespace vitrine::linux_os

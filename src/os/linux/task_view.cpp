@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace vitrine::linux_os {
 namespace {
@@ -28,6 +29,26 @@ std::optional<TaskView> TaskView::read(const LinuxGuest& guest, const TaskKey& k
     TaskView view(layout, std::move(bytes));
     if (view.i32(FieldId::task_pid) != key.pid || view.i32(FieldId::task_tgid) != key.tgid) return std::nullopt;
     return view;
+}
+
+bool TaskView::still_holds(const AddressSpace& fresh, Gva address) const {
+    std::vector<std::byte> bytes(bytes_.size());
+    if (!fresh.read(address, bytes)) return false;
+    const TaskView now(layout_, std::move(bytes));
+    for (const FieldId id : {FieldId::task_real_parent, FieldId::task_mm, FieldId::task_real_cred, FieldId::task_fs, FieldId::task_signal,
+                             FieldId::task_thread_pid, FieldId::task_start_boottime}) {
+        if (u64(id) != now.u64(id)) return false;
+    }
+    return i32(FieldId::task_pid) == now.i32(FieldId::task_pid) && i32(FieldId::task_tgid) == now.i32(FieldId::task_tgid) &&
+           u32(FieldId::task_exit_state) == now.u32(FieldId::task_exit_state);
+}
+
+std::string TaskView::name() const {
+    const auto offset = layout_.offset(FieldId::task_comm);
+    const auto comm = offset ? ByteView(bytes_).sub(*offset, 16) : std::nullopt;
+    if (!comm) return {};
+    const auto* text = reinterpret_cast<const char*>(comm->span().data());
+    return std::string(text, strnlen(text, comm->size()));
 }
 
 std::optional<char> TaskView::state() const {

@@ -18,6 +18,11 @@ public:
     // nullopt when the structure cannot be read whole, or is no longer the task it was (its ids changed).
     static std::optional<TaskView> read(const LinuxGuest& guest, const TaskKey& key);
 
+    // Does what this copy points to still belong to the task? `fresh` reads past all caches. What was followed from a copy of a task that
+    // has since ended, or executed another program, may be of anything that took the memory over.
+    [[nodiscard]] bool still_holds(const AddressSpace& fresh, Gva address) const;
+
+    [[nodiscard]] std::string name() const;  // comm up to its NUL: any bytes
     [[nodiscard]] std::optional<std::uint32_t> u32(FieldId id) const { return get<std::uint32_t>(id); }
     [[nodiscard]] std::optional<std::int32_t> i32(FieldId id) const { return get<std::int32_t>(id); }
     [[nodiscard]] std::optional<std::uint64_t> u64(FieldId id) const { return get<std::uint64_t>(id); }

@@ -82,6 +82,7 @@ private:
     };
 
     MappedStore(std::vector<Piece> pieces, std::uint64_t size, AccessMethod method);
+    static Result<Piece> open_piece(FilePiece from, std::uint64_t start);
     void map_all();
     bool map_piece(const Piece& piece);
     void learn_dense(Piece& piece);

@@ -32,9 +32,12 @@ namespace {
 // Longer than any operation of the guardian: it answers a time-out itself.
 constexpr int kReplyMs = 30'000;
 constexpr int kEndMs = 6'000;
-// vCPU threads leave KVM_RUN now and then for a device; most are back within microseconds.
-constexpr auto kLookFor = std::chrono::milliseconds(30);
-constexpr int kLooks = 20;  // at least, however slow this host is
+// vCPU threads leave KVM_RUN now and then for a device; most are back within microseconds. Those of a paused guest sleep.
+// Counted in looks as well as in time: a busy host gives us few of them.
+constexpr auto kSleepingFor = std::chrono::milliseconds(30);
+constexpr int kSleepingLooks = 20;
+constexpr auto kLookFor = std::chrono::milliseconds(300);
+constexpr int kLooks = 100;
 constexpr auto kLookAgain = std::chrono::microseconds(300);
 constexpr int kMaxFreezeRounds = 50;
 
@@ -293,19 +296,28 @@ Result<std::vector<VcpuRecord>> Guardian::read_vcpus(const std::vector<std::uint
     std::vector<VcpuRecord> found;
     Status worst = Status::not_in_kvm_run;
     int sys_errno = 0;
-    const auto until = std::chrono::steady_clock::now() + kLookFor;
+    const auto began = std::chrono::steady_clock::now();
+    auto last_awake = began;
+    int looks = 0;
+    int sleeping_looks = 0;
     bool all = impl_->vcpu_threads.empty();
-    for (int look = 1;; ++look) {
+    for (;;) {
         const std::vector<pid_t> threads = impl_->candidate_threads(all);
         all = true;  // those seen before first, then every thread
+        const auto now = std::chrono::steady_clock::now();
+        ++looks;
+        ++sleeping_looks;
         if (!threads.empty()) {
+            last_awake = now;
+            sleeping_looks = 0;
             const auto records = VITRINE_TRY(impl_->ask_vcpus(missing, threads, msr_indices, &worst, &sys_errno));
             found.insert(found.end(), records.begin(), records.end());
             std::erase_if(missing, [&](const VcpuFile& file) {
                 return std::any_of(records.begin(), records.end(), [&](const VcpuRecord& r) { return r.id == file.id; });
             });
         }
-        if (missing.empty() || (look >= kLooks && std::chrono::steady_clock::now() >= until)) break;
+        const bool asleep = sleeping_looks > kSleepingLooks && now - last_awake > kSleepingFor;
+        if (missing.empty() || asleep || (looks > kLooks && now - began > kLookFor)) break;
         if (worst != Status::not_in_kvm_run && worst != Status::interrupted && worst != Status::gone) break;
         std::this_thread::sleep_for(kLookAgain);
     }

@@ -10,7 +10,7 @@ namespace {
 constexpr auto kSpec = std::to_array<Column>({
     {"name", ColumnType::text, "name of the module"},
     {"size", ColumnType::integer, "bytes of memory it keeps, as /proc/modules"},
-    {"used_by", ColumnType::text, "modules that use it, separated by commas; \"-\" when none"},
+    {"used_by", ColumnType::text, "modules that use it, separated by commas; \"-\" when none; NULL when unknown"},
     {"status", ColumnType::text, "Live, Loading, Unloading, or Unformed"},
     {"address", ColumnType::address, "address of its text"},
     {"references", ColumnType::integer, "number of users"},
@@ -38,12 +38,12 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     linux_os::ModuleSnapshot snapshot = VITRINE_TRY(linux_os::list_modules(guest, context.budget));
     for (const linux_os::ModuleRecord& module : snapshot.modules) {
         std::array<Value, kSpec.size()> row;
-        row[0] = module.name;
-        if (module.base_known) {
-            row[1] = static_cast<std::int64_t>(module.size);
-            row[4] = tables::address(module.base);
+        if (module.name_known) row[0] = module.name;
+        row[1] = tables::integer(module.size);
+        if (module.base_known) row[4] = tables::address(module.base);
+        if (context.uses(2)) {
+            if (const auto users = linux_os::users_of(guest, module)) row[2] = join(*users);
         }
-        if (context.uses(2)) row[2] = join(linux_os::users_of(guest, module));
         row[3] = status(module.state);
         row[5] = tables::integer(module.references);
         if (module.taints) row[6] = tables::address(*module.taints);

@@ -40,14 +40,25 @@ void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::arra
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     TaskSnapshot snapshot = guest.threads(context.budget);
+    std::optional<AddressSpace> fresh;  // of a running guest: past all caches
+    if (guest.machine().is_live()) fresh.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
     for (const TaskKey& key : snapshot.tasks) {
         std::array<Value, kSpec.size()> row;
         row[0] = std::int64_t{key.tgid};
         row[1] = std::int64_t{key.pid};
         row[2] = std::string(key.name());
         row[8] = tables::address(key.address);
-        if (const auto task = TaskView::read(guest, key)) fill(guest, key, *task, row);
-        else if (guest.machine().is_live()) continue;  // ended while the list was read
+        if (const auto task = TaskView::read(guest, key)) {
+            fill(guest, key, *task, row);
+            if (fresh && !task->still_holds(*fresh, key.address)) {
+                guest.new_generation();
+                const auto again = TaskView::read(guest, key);
+                if (!again) continue;
+                fill(guest, key, *again, row);
+            }
+        } else if (fresh) {
+            continue;  // ended while the list was read
+        }
         if (!sink.row(row)) {
             snapshot.report.end = WalkEnd::stopped;
             break;

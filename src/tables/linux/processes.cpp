@@ -73,28 +73,47 @@ public:
     Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink)
         : guest_(guest), layout_(guest.layout()), context_(context), sink_(sink), paths_(guest.space(), guest.layout()) {
         if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
+        if (guest.machine().is_live()) fresh_.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
     }
 
     bool emit(const TaskKey& key) {
-        row_.fill(Value());
-        row_[kPid] = std::int64_t{key.tgid};
-        row_[kName] = std::string(key.name());
-        row_[kComm] = std::string(key.name());
-        row_[kTaskAddress] = address(key.address);
-        const auto task = TaskView::read(guest_, key);
-        if (!task) {
-            if (guest_.machine().is_live()) return true;  // ended while the list was read
-            note(key, "its task_struct cannot be read");
-            return sink_.row(row_);
+        constexpr unsigned kAttempts = 4;
+        for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
+            row_.fill(Value());
+            notes_.clear();
+            const auto task = TaskView::read(guest_, key);
+            if (!task && fresh_) return true;  // ended while the list was read
+            if (!task) return emit_unread(key);
+            fill(key, *task);
+            if (!fresh_) break;
+            // Released since the list was read: no thread is counted any more, and what it had is going.
+            if (row_[kThreads] == Value(std::int64_t{0})) return true;
+            if (task->still_holds(*fresh_, key.address)) break;
+            guest_.new_generation();
         }
-        identity(key, *task);
-        credentials(*task);
-        memory(key, *task);
-        places(key, *task);
+        for (std::string& text : notes_) sink_.diagnostic({Severity::warning, "processes", std::move(text)});
         return sink_.row(row_);
     }
 
 private:
+    bool emit_unread(const TaskKey& key) {
+        row_[kPid] = std::int64_t{key.tgid};
+        row_[kName] = row_[kComm] = std::string(key.name());
+        row_[kTaskAddress] = address(key.address);
+        sink_.diagnostic({Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": its task_struct cannot be read"});
+        return sink_.row(row_);
+    }
+
+    void fill(const TaskKey& key, const TaskView& task) {
+        row_[kPid] = std::int64_t{key.tgid};
+        row_[kName] = row_[kComm] = task.name();
+        row_[kTaskAddress] = address(key.address);
+        identity(key, task);
+        credentials(task);
+        memory(key, task);
+        places(key, task);
+    }
+
     void identity(const TaskKey& key, const TaskView& task) {
         const AddressSpace& space = guest_.space();
         if (context_.uses(kName)) {
@@ -223,7 +242,7 @@ private:
     }
 
     void note(const TaskKey& key, std::string what) {
-        sink_.diagnostic({Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": " + std::move(what)});
+        notes_.push_back("pid " + std::to_string(key.tgid) + ": " + std::move(what));
     }
 
     LinuxGuest& guest_;
@@ -232,6 +251,8 @@ private:
     RowSink& sink_;
     PathResolver paths_;
     std::optional<std::int64_t> boot_time_;
+    std::optional<AddressSpace> fresh_;  // of a running guest: past all caches
+    std::vector<std::string> notes_;
     std::array<Value, kColumns> row_;
 };
 

@@ -18,6 +18,7 @@ constexpr auto kExamples = std::to_array<std::string_view>({"vitrine symbols qem
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     const SymbolTable& symbols = *VITRINE_TRY(guest.symbols());
+    if (!guest.symbols_missing().empty()) sink.diagnostic({Severity::warning, "symbols", guest.symbols_missing()});
     WalkReport report;
     for (std::size_t i = 0; i < symbols.size(); ++i) {
         const Symbol symbol = symbols.at(i);

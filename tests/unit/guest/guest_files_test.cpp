@@ -3,7 +3,7 @@
 //   expect.attach     ok, or a part of the error                     (default ok)
 //   expect.routes     the routes that must find it, of registers page_tables vmcoreinfo scan  (default all)
 //   expect.not        the routes that must not
-//   expect.processes  how the table's walk ends (also threads, modules, symbols)   (default complete)
+//   expect.processes  how the table's walk ends: an enumerator of WalkEnd, or error (also threads, modules, symbols)  (default complete)
 //   expect.rows       exact (default): processes and modules equal what was made; any
 //   expect.types      BTF (default), recovered
 //   expect.diagnostic a part of what is said besides the rows
@@ -29,6 +29,18 @@ std::vector<std::string> descriptions() {
 
 const std::map<std::string, FindRoute> kRoutes = {{"registers", FindRoute::registers}, {"page_tables", FindRoute::page_tables},
                                                   {"vmcoreinfo", FindRoute::vmcoreinfo}, {"scan", FindRoute::scan}};
+
+std::string name_of(WalkEnd end) {
+    switch (end) {
+        case WalkEnd::complete: return "complete";
+        case WalkEnd::stopped: return "stopped";
+        case WalkEnd::cycle: return "cycle";
+        case WalkEnd::budget: return "budget";
+        case WalkEnd::fault: return "fault";
+        case WalkEnd::inconsistent: return "inconsistent";
+    }
+    return "?";
+}
 
 std::vector<std::string> words(const std::string& text) {
     std::stringstream in(text);
@@ -123,7 +135,7 @@ void expect_tables(const SyntheticGuest& made, Guest& guest, const GuestText& te
         } else if (!answer.report) {
             ADD_FAILURE() << name << ": " << answer.report.error().to_string();
         } else {
-            EXPECT_EQ(std::string(to_string(answer.report->end)), wanted) << name << ", " << answer.rows.rows.size() << " rows";
+            EXPECT_EQ(name_of(answer.report->end), wanted) << name << ", " << answer.rows.rows.size() << " rows";
         }
         return answer;
     };

@@ -70,8 +70,8 @@ public:
         VITRINE_CHECK(memory_.read(ops));
         for (ReadOp& op : ops) {
             const std::uint64_t page = (op.address.value >> 12) * 2654435761u + seed_;
-            if (page % 61 == 0) op.ok = false;
-            if (page % 7 != 0 || op.out.empty()) continue;
+            if (page % 499 == 0) op.ok = false;
+            if (page % 97 != 0 || op.out.empty()) continue;
             op.out[(page >> 8) % op.out.size()] ^= static_cast<std::byte>(1u << (page % 8));
         }
         return {};
@@ -127,12 +127,15 @@ TEST_P(RecoverLayout, WithEachSymbolElsewhere) {
 
 TEST_P(RecoverLayout, DamagedMemoryEndsInTime) {
     const auto begin = std::chrono::steady_clock::now();
+    std::size_t found = 0;
     for (std::uint32_t seed = 1; seed <= 20; ++seed) {
         DamagedMemory damaged(guest_->machine().memory(), seed * 7919);
         const AddressSpace space(damaged, guest_->space().mode(), guest_->space().root());
         const RecoveredLayout recovered = recover_layout(space, linux_->proven().symbols);
         EXPECT_EQ(recovered.evidence.size(), recovered.layout.present_count());
+        found += recovered.layout.present_count();
     }
+    EXPECT_GT(found, 0u);   // damage so slight that some rules still hold
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 

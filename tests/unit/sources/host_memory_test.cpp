@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "sources/host/page_map.h"
@@ -223,6 +224,30 @@ TEST(PagedStore, NewlyWrittenPagesShowInTheNextGeneration) {
     ::waitpid(pid, nullptr, 0);
     ::close(ready[0]);
     ::close(ready[1]);
+    ::munmap(base, kBytes);
+}
+
+TEST(PagedStore, SeveralThreadsAtATime) {
+    std::byte* const base = map(kBytes, MAP_PRIVATE | MAP_ANONYMOUS);
+    const Child child([&] { write_pages(base); });
+    PagedStore store(child.process(), {address_of(base), kBytes, PagedStore::Absent::zeros, {}, 0});
+    std::array<bool, 4> right{};
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < right.size(); ++t) {
+        threads.emplace_back([&, t] {
+            bool ok = true;
+            for (std::size_t i = 0; i < 3 * kPages; ++i) {
+                const std::size_t page = (i * (2 * t + 1)) % kPages;
+                std::byte value{};
+                StoreReadOp op{page * kPageSize + t, {&value, 1}};
+                ok = ok && store.read({&op, 1}) && op.ok && value == (is_written(page) ? value_of(page) : std::byte{0});
+                if (i % 512 == 0) ok = ok && !store.populated({0, kBytes}).empty();
+            }
+            right[t] = ok;
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const bool ok : right) EXPECT_TRUE(ok);
     ::munmap(base, kBytes);
 }
 

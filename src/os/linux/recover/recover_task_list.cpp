@@ -12,6 +12,8 @@ namespace {
 constexpr std::uint32_t kTaskSpan = 8192;        // every wanted member lies in a task_struct's first 4 KiB on all known kernels
 constexpr std::uint32_t kCommSize = 16;          // TASK_COMM_LEN
 constexpr std::size_t kMaxTasks = 1u << 16;
+constexpr std::size_t kMaxNodes = 1u << 18;      // looked at for all candidates together
+constexpr std::size_t kMaxNames = 8;             // a real init_task has one
 constexpr std::size_t kMaxImages = 4096;         // tasks that the rules are tried on: 32 MiB
 
 struct TaskCircle {
@@ -42,7 +44,7 @@ std::vector<std::uint32_t> names_in(const std::vector<std::byte>& task) {
 }
 
 // Follows one list through structures with a name; nullopt when it leads anywhere else.
-std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t link, std::uint32_t comm) {
+std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t link, std::uint32_t comm, std::size_t& nodes_left) {
     const Gva head = init_task.wrap_plus(link);
     TaskCircle circle{link, comm, {init_task}};
     bool has_kthreadd = false;
@@ -54,7 +56,8 @@ std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t
     const Gva last{load<std::uint64_t>(links.data() + 8)};
     for (Gva at{load<std::uint64_t>(links.data())}; at != head;) {
         const Gva task = at.wrap_minus(link);
-        if (!seen.insert(at.value).second || seen.size() > kMaxTasks) return std::nullopt;
+        if (!seen.insert(at.value).second || seen.size() > kMaxTasks || nodes_left == 0) return std::nullopt;
+        --nodes_left;
         if (!r.is_kernel_pointer(at.value) || !r.space.read(at, links)) return std::nullopt;
         if (Gva{load<std::uint64_t>(links.data() + 8)} != previous) return std::nullopt;
         if (!r.space.read(task.wrap_plus(comm), std::as_writable_bytes(std::span(name))) || name.back() != '\0') return std::nullopt;
@@ -85,13 +88,16 @@ bool recover_task_list(Recovery& r) {
     std::vector<std::byte> bytes(own_span(r, *init_task));
     if (!r.space.read(*init_task, bytes)) return false;
     std::vector<TaskCircle> circles;
-    for (const std::uint32_t comm : names_in(bytes)) {
+    const std::vector<std::uint32_t> names = names_in(bytes);
+    if (names.size() > kMaxNames) return false;
+    std::size_t nodes_left = kMaxNodes;
+    for (const std::uint32_t comm : names) {
         for (std::uint32_t link = 0; link + 16 <= bytes.size(); link += 8) {
             if (!r.is_kernel_pointer(load<std::uint64_t>(bytes.data() + link))) continue;
-            if (auto circle = follow(r, *init_task, link, comm)) circles.push_back(std::move(*circle));
+            if (auto circle = follow(r, *init_task, link, comm, nodes_left)) circles.push_back(std::move(*circle));
         }
     }
-    if (circles.size() != 1) return false;
+    if (circles.size() != 1 || nodes_left == 0) return false;
     TaskCircle& circle = circles.front();
     r.found(FieldId::task_tasks, circle.link, 16,
             fmt::format("the one circle from init_task through {} structures that are named, kthreadd among them", circle.tasks.size() - 1));

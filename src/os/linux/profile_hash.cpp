@@ -1,0 +1,116 @@
+#include "os/linux/profile_hash.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/unique_fd.h"
+
+namespace vitrine::linux_os {
+namespace {
+
+constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+constexpr std::size_t kStep = 7;  // bytes that surely are below the prime
+
+__extension__ using Wide = unsigned __int128;
+
+std::uint64_t reduce(Wide value) {
+    const auto folded = static_cast<std::uint64_t>(value & kPrime) + static_cast<std::uint64_t>(value >> 61);
+    const std::uint64_t again = (folded & kPrime) + (folded >> 61);
+    return again >= kPrime ? again - kPrime : again;
+}
+
+std::uint64_t chunk(const std::byte* at) { return load<std::uint64_t>(at) & 0x00ff'ffff'ffff'ffff; }
+
+// The region's table [offset, offset + size) as bytes of the guest.
+bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size, KeyedHash& hash) {
+    if (offset > kernel.region_size || size > kernel.region_size - offset) return false;
+    const auto bytes = read_region(memory, kernel.image, kernel.region_va.wrap_plus(offset), size);
+    if (!bytes) return false;
+    hash.add(bytes->bytes);
+    return true;
+}
+
+// Where the base of relative addresses is kept (kernel/kallsyms.c); it moves with the load address.
+std::optional<std::uint64_t> base_at(const KallsymsLayout& k) {
+    if (k.addressing == KallsymsAddressing::base_relative_after) return (k.addresses + std::uint64_t{k.num_syms} * 4 + 7) / 8 * 8;
+    if (k.addressing == KallsymsAddressing::base_relative_before && k.num_syms_at >= 8) return k.num_syms_at - 8;
+    return std::nullopt;
+}
+
+bool base_is_right(PhysicalMemory& memory, const ProvenKernel& kernel) {
+    const KallsymsLayout& k = kernel.kallsyms;
+    if (k.addressing == KallsymsAddressing::place_relative) return true;
+    const auto at = base_at(k);
+    if (!at || *at > kernel.region_size) return false;
+    const auto value = read_region(memory, kernel.image, kernel.region_va.wrap_plus(*at), 8);
+    return value && load<std::uint64_t>(value->bytes.span().data()) == k.relative_base;
+}
+
+}  // namespace
+
+KeyedHash::KeyedHash(std::uint64_t key) : powers_{1} {
+    for (std::size_t i = 1; i < powers_.size(); ++i) powers_[i] = reduce(Wide{powers_[i - 1]} * (key % kPrime));
+}
+
+void KeyedHash::add(std::span<const std::byte> piece) {
+    const std::byte* at = piece.data();
+    std::size_t left = piece.size();
+    // Four steps at once: sum * k^4 + c0 * k^3 + c1 * k^2 + c2 * k + c3. Each product is below 2^122, so that their sum fits.
+    for (; left >= 4 * kStep + 1; at += 4 * kStep, left -= 4 * kStep) {
+        sum_ = reduce(Wide{sum_} * powers_[4] + Wide{chunk(at)} * powers_[3] + Wide{chunk(at + kStep)} * powers_[2] +
+                      Wide{chunk(at + 2 * kStep)} * powers_[1] + chunk(at + 3 * kStep));
+    }
+    while (left > 0) {
+        const std::size_t take = std::min(left, kStep);
+        std::uint64_t value = 0;
+        std::memcpy(&value, at, take);
+        sum_ = reduce(Wide{sum_} * powers_[1] + value);
+        at += take;
+        left -= take;
+    }
+    sum_ = reduce(Wide{sum_} * powers_[1] + piece.size());
+}
+
+std::optional<std::uint64_t> cache_key(const std::string& directory, bool make) {
+    const std::string path = directory + "/key";
+    std::uint64_t key = 0;
+    if (make) {
+        const UniqueFd fresh(open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (fresh.valid()) {
+            const bool written = getrandom(&key, sizeof key, 0) == sizeof key && write(fresh.get(), &key, sizeof key) == sizeof key;
+            if (!written) unlink(path.c_str());
+        }
+    }
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat facts {};
+    if (!fd.valid() || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0) return std::nullopt;
+    if (read(fd.get(), &key, sizeof key) != sizeof key) return std::nullopt;
+    return key;
+}
+
+std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t key) {
+    const KallsymsLayout& k = kernel.kallsyms;
+    const auto start = kernel.symbols.get(SymbolId::start_btf);
+    const auto stop = kernel.symbols.get(SymbolId::stop_btf);
+    if (!start || !stop || *stop <= *start || k.addressing == KallsymsAddressing::absolute) return std::nullopt;
+    if (k.token_index < k.token_table || k.markers < k.names || !base_is_right(memory, kernel)) return std::nullopt;
+    KeyedHash tables(key);
+    const std::uint64_t n = k.num_syms;
+    const bool all = add_table(memory, kernel, k.token_table, k.token_index - k.token_table + 512, tables) &&
+                     add_table(memory, kernel, k.names, k.markers - k.names, tables) &&
+                     add_table(memory, kernel, k.markers, std::uint64_t{k.num_markers} * k.marker_size, tables) &&
+                     add_table(memory, kernel, k.addresses, n * 4, tables) &&
+                     (!k.seqs_of_names || add_table(memory, kernel, *k.seqs_of_names, n * k.seqs_entry_size, tables));
+    if (!all) return std::nullopt;
+    const auto btf = read_region(memory, kernel.image, *start, stop->value - start->value);
+    if (!btf) return std::nullopt;
+    KeyedHash types(key);
+    types.add(btf->bytes);
+    return ProfileHashes{tables.value(), types.value()};
+}
+
+}  // namespace vitrine::linux_os
