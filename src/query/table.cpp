@@ -20,13 +20,18 @@ namespace {
 // Holds rows back until release().
 class HeldRows final : public RowSink {
 public:
-    static constexpr std::size_t kMost = 65'536;
+    static constexpr std::size_t kMostRows = 65'536;
+    static constexpr std::size_t kMostBytes = 32u << 20;
     explicit HeldRows(RowSink& to) : to_(to) {}
 
     bool row(std::span<const Value> values) override {
-        if (!released_ && rows_.size() >= kMost) release();
+        if (!released_ && (rows_.size() >= kMostRows || bytes_ >= kMostBytes)) release();
         if (released_) return going_ && (going_ = to_.row(values));
         rows_.emplace_back(values.begin(), values.end());
+        bytes_ += values.size_bytes();
+        for (const Value& value : values) {
+            if (const auto* text = std::get_if<std::string>(&value)) bytes_ += text->size();
+        }
         return true;
     }
     void diagnostic(Diagnostic diagnostic) override { to_.diagnostic(std::move(diagnostic)); }
@@ -44,6 +49,7 @@ public:
 private:
     RowSink& to_;
     std::vector<std::vector<Value>> rows_;
+    std::size_t bytes_ = 0;
     bool released_ = false;
     bool going_ = true;
 };

@@ -10,8 +10,8 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t kMaxDeclaration = 16 * 1024;
-constexpr std::size_t kMaxDefinition = 1024 * 1024;
+constexpr std::size_t kMaxDeclaration = 4 * 1024;
+constexpr std::size_t kMaxDefinition = 256 * 1024;
 constexpr unsigned kMaxSteps = 64;      // pointers, dimensions and modifiers of one declarator
 constexpr unsigned kMaxNesting = 12;    // function types inside parameters; structures printed inside structures
 constexpr std::string_view kCut = "...";

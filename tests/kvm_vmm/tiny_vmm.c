@@ -142,7 +142,7 @@ static void* run(void* argument) {
         if (changed == 1 || (changed == 2 && kicks == kicks_before)) ++v->corrupt;
         ++v->returns;
         if (result == -EINTR) ++v->interrupted;
-        else if (result == 0 && v->run->exit_reason == KVM_EXIT_INTR) ++v->other;
+        else if (result >= 0 && v->run->exit_reason == KVM_EXIT_INTR) ++v->other;
         else if (result < 0) fprintf(stderr, "tiny_vmm: KVM_RUN: %s\n", strerror((int)-result)), _exit(78);
         else if (v->run->exit_reason != KVM_EXIT_IO) fprintf(stderr, "tiny_vmm: exit %u\n", v->run->exit_reason), _exit(78);
     }

@@ -215,7 +215,7 @@ def wait_for(condition, seconds: float = 30):
         time.sleep(0.05)
 
 
-class Session:
+class OpenProbe:
     """A probe that keeps its target open."""
 
     def __init__(self, *arguments):

@@ -17,7 +17,7 @@ import time
 
 import bare_machines
 import pytest
-from bare_machines import (FIRMWARE_S, GIB, MIB, PAGE, QEMUS, Machine, Session, compare_everywhere, fails, only_ptrace,
+from bare_machines import (FIRMWARE_S, GIB, MIB, PAGE, QEMUS, Machine, OpenProbe, compare_everywhere, fails, only_ptrace,
                            pattern, probe, ranges_of, read_at, wait_for)
 
 NOBODY = 65534
@@ -406,13 +406,13 @@ def test_other_namespaces(machine):
 def test_guest_that_ends(machine, ram_folder, kind):
     size = 64 * MIB
     guest = machine("-m", 64, *backend_options(kind, size, ram_folder), marks=[2 * MIB])
-    with Session(f"qemu:{guest.pid}", "--read", f"{2 * MIB:#x}:4096") as session:
-        assert session.first["reads"][f"{2 * MIB:#x}:4096"] == pattern(2 * MIB).hex()
-        assert session.again()["alive"] is True
+    with OpenProbe(f"qemu:{guest.pid}", "--read", f"{2 * MIB:#x}:4096") as opened:
+        assert opened.first["reads"][f"{2 * MIB:#x}:4096"] == pattern(2 * MIB).hex()
+        assert opened.again()["alive"] is True
         guest.human("system_reset")
-        assert session.again()["alive"] is True
+        assert opened.again()["alive"] is True
         guest.stop()
-        last = session.again()
+        last = opened.again()
         assert last["alive"]["error"]["code"] == "target changed or ended"
         if kind != "memfd-shared":  # which keeps its bytes as long as somebody maps them
             fails(last["reads"][f"{2 * MIB:#x}:4096"], "target changed or ended")
@@ -424,7 +424,7 @@ def test_reused_pid(machine):
     if not os.access(last_pid, os.W_OK):
         pytest.skip("cannot choose process ids here")
     guest = machine("-m", "64", marks=[2 * MIB])
-    with Session(f"qemu:{guest.pid}", "--read", f"{2 * MIB:#x}:4096") as session:
+    with OpenProbe(f"qemu:{guest.pid}", "--read", f"{2 * MIB:#x}:4096") as opened:
         guest.stop()
         for _ in range(200):
             last_pid.write_text(str(guest.pid - 1), encoding="ascii")
@@ -437,7 +437,7 @@ def test_reused_pid(machine):
             pytest.skip("the process id was not to be had again")
         try:
             wait_for(lambda: "error" not in probe(f"qemu:{successor.pid}"))
-            answer = session.again()
+            answer = opened.again()
             fails(answer["reads"][f"{2 * MIB:#x}:4096"], "target changed or ended")
             assert answer["alive"]["error"]["code"] == "target changed or ended"
         finally:
@@ -448,13 +448,13 @@ def test_reused_pid(machine):
 def test_guest_that_migrated_away(machine):
     guest = machine("-m", "64")
     guest.human("cont")
-    with Session(f"qemu:{guest.pid}") as session:
-        assert session.again()["alive"] is True
+    with OpenProbe(f"qemu:{guest.pid}") as opened:
+        assert opened.again()["alive"] is True
         guest.human('migrate -d "exec:cat > /dev/null"')
         wait_for(lambda: "postmigrate" in guest.human("info status"))
         # Noticed within some seconds: the monitor is not asked each time.
         noticed = []
-        wait_for(lambda: noticed or noticed.extend(a for a in [session.again()["alive"]] if a is not True))
+        wait_for(lambda: noticed or noticed.extend(a for a in [opened.again()["alive"]] if a is not True))
         assert "migrated away" in noticed[0]["error"]["text"]
     assert "migrated away" in fails(probe(f"qemu:{guest.pid}"), "target changed or ended")["text"]
 

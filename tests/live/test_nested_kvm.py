@@ -75,8 +75,8 @@ if test -x /usr/bin/vitrine; then
     vitrine info kvm:$tiny > /out/vitrine-tiny 2> /out/vitrine-tiny.err
 fi
 say end
-echo sum >&3
-usleep 300000
+echo >&3
+for i in $(seq 1 200); do grep -q corrupt /out/tiny && break; usleep 50000; done
 kill -0 $pid && echo alive > /out/alive
 kill $tiny $pid
 wait $pid

@@ -1,5 +1,6 @@
 """Registers by every route, compared with each other and with what the guest knows."""
 
+import json
 import signal
 import subprocess
 import threading
@@ -135,6 +136,18 @@ def test_a_stopped_monitor_stays_stopped():
         assert wait_for(lambda: not untouched(vmm.pid))
         before = vmm.ask()["counter"]
         assert wait_for(lambda: vmm.ask()["counter"] > before)
+
+
+def test_several_readers_at_once():
+    with TinyVmm(1) as vmm:
+        command = [tool("register_probe"), "read", str(vmm.pid), "--kvm", "--all", "--repeat", "100"]
+        readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]  # pylint: disable=consider-using-with
+        for reader in readers:
+            seen = json.loads(reader.communicate(timeout=100)[0])
+            assert seen["failed"] <= 5, seen
+            assert_tiny_guest(vmm, seen["vcpus"])
+        now = vmm.ask()
+        assert now["corrupt"] == now["other"] == 0, now
 
 
 def test_a_monitor_that_is_traced_by_another():

@@ -50,6 +50,7 @@ def test_symbols_of_a_running_guest(vitrine, guest, record_property):
     check_symbols(vitrine, of_guest(guest), record_property)
 
 
+@pytest.mark.guests("k510", "k61", "k612", "k7")
 def test_symbols_without_a_cache(empty_cache, images, record_property):
     """Decoded anew from a raw image, and again with what the first run kept: the same."""
     subject = of_image(images, "raw")

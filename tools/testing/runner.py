@@ -142,7 +142,8 @@ class Run:
     def _show_result(self, name: str, seconds: float, log) -> None:
         cases = self.results[name]
         numbers = count(cases)
-        self.say(f"{name:8} {'FAILED' if numbers[FAILED] else 'done'} in {minutes(seconds)}, {len(cases)} {'case' if len(cases) == 1 else 'cases'}"
+        verdict = "FAILED" if numbers[FAILED] else "done"
+        self.say(f"{name:8} {verdict} in {minutes(seconds)}, {len(cases)} case{'s' if len(cases) != 1 else ''}"
                  + "".join(f", {numbers[outcome]} {outcome}" for outcome in (FAILED, SKIPPED) if numbers[outcome]))
         if count(cases)[FAILED]:
             lines = log.read_bytes().decode("utf-8", "replace").splitlines()

@@ -52,7 +52,8 @@ class Stage:
         if self.run(PROJECT / "tools/configure", preset) != 0:
             return [Case(f"configuring {preset}", FAILED)]
         wanted = ["--target", *targets] if targets else []
-        status = self.run("cmake", "--build", folder, *wanted, timeout=timeout)
+        # Going on after an error shows all of them.
+        status = self.run("cmake", "--build", folder, *wanted, "--", "-k", "0", timeout=timeout)
         return [Case(f"building {preset}", FAILED, f"exit status {status}")] if status else []
 
     def ctest(self, preset: str, *arguments, timeout: float = 600.0) -> list:

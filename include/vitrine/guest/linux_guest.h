@@ -46,7 +46,7 @@ public:
     [[nodiscard]] LinuxGuest* as_linux() override { return this; }
 
     // Every process (thread group leader) but the idle task, in the kernel's order. Begins a new generation. A walk that was torn is
-    // begun anew up to three times; what is still torn then is returned as far as it went, and says so.
+    // begun anew up to eight times; what is still torn then is returned as far as it went, and says so.
     [[nodiscard]] TaskSnapshot processes(WalkBudget budget = {}) const;
     // Every thread of every process. A process that went away meanwhile is left out.
     [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;

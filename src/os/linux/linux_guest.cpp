@@ -12,7 +12,8 @@
 namespace vitrine {
 namespace {
 
-constexpr unsigned kRetries = 3;  // a list torn by a running guest is torn for microseconds
+// A list torn by a running guest is torn for microseconds; but one where processes come and go without end may be torn in each second walk.
+constexpr unsigned kRetries = 8;
 
 bool is_torn(WalkEnd end) { return end == WalkEnd::inconsistent || end == WalkEnd::fault || end == WalkEnd::cycle; }
 

@@ -3,23 +3,24 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include "base/unique_fd.h"
 #include "os/linux/find/build_id.h"
+#include "os/linux/profile_hash.h"
 
 namespace vitrine::linux_os {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxEntries = 4096;
 
 // linux-<build-id>@<offset of the notes from _text>+<size>.json: the name alone tells what to look for in a guest, so that no file is
 // opened that is not of this build.
@@ -53,30 +54,56 @@ std::string default_directory() {
     return {};
 }
 
+// A regular file of this user's that nobody else can write; whatever else lies there is no entry.
 std::optional<std::string> read_file(const fs::path& path) {
-    constexpr std::uintmax_t kMost = 1u << 20;
-    std::error_code error;
-    const auto size = fs::file_size(path, error);
-    if (error || size > kMost || !fs::is_regular_file(path, error)) return std::nullopt;
-    std::ifstream file(path, std::ios::binary);
-    std::string text(static_cast<std::size_t>(size), '\0');
-    if (!file.read(text.data(), static_cast<std::streamsize>(text.size()))) return std::nullopt;
+    constexpr off_t kMost = 1 << 20;
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat facts {};
+    if (!fd || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size > kMost) return std::nullopt;
+    if (facts.st_uid != geteuid() || (facts.st_mode & 022) != 0) return std::nullopt;
+    std::string text(static_cast<std::size_t>(facts.st_size), '\0');
+    if (read(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return std::nullopt;
     return text;
 }
 
-// Hashes of what the profile was decoded from. A guest of the same build has the same bytes there, wherever it was loaded.
-std::optional<std::pair<std::uint64_t, std::uint64_t>> hashes(PhysicalMemory& memory, const ProvenKernel& kernel) {
-    const KallsymsLayout& k = kernel.kallsyms;
-    const auto start = kernel.symbols.get(SymbolId::start_btf);
-    const auto stop = kernel.symbols.get(SymbolId::stop_btf);
-    if (!start || !stop || *stop <= *start || k.token_index < k.token_table || k.token_index - k.token_table > (1u << 16)) return std::nullopt;
-    const auto tokens = read_region(memory, kernel.image, kernel.region_va.wrap_plus(k.token_table), k.token_index - k.token_table + 512);
-    const auto markers = read_region(memory, kernel.image, kernel.region_va.wrap_plus(k.markers), std::uint64_t{k.num_markers} * k.marker_size);
-    const auto btf = read_region(memory, kernel.image, *start, stop->value - start->value);
-    if (!tokens || !markers || !btf) return std::nullopt;
-    const std::uint64_t first = XXH3_64bits(tokens->bytes.data(), tokens->bytes.size());
-    const std::uint64_t tables = XXH3_64bits_withSeed(markers->bytes.data(), markers->bytes.size(), first);
-    return std::pair(tables, static_cast<std::uint64_t>(XXH3_64bits(btf->bytes.data(), btf->bytes.size())));
+// The last line of an entry is the keyed hash of what stands before it: an entry that was damaged, or copied from elsewhere, is none.
+constexpr std::size_t kSumLine = 18;  // "#", 16 digits, end of line
+
+std::string sum_line(std::string_view text, std::uint64_t key) {
+    KeyedHash hash(key);
+    hash.add(std::as_bytes(std::span(text)));
+    return fmt::format("#{:016x}\n", hash.value());
+}
+
+std::optional<std::string> read_entry(const fs::path& path, std::uint64_t key) {
+    auto text = read_file(path);
+    if (!text || text->size() < kSumLine) return std::nullopt;
+    const std::string sum = text->substr(text->size() - kSumLine);
+    text->resize(text->size() - kSumLine);
+    if (sum != sum_line(*text, key)) return std::nullopt;
+    return text;
+}
+
+// Each build that was ever looked at leaves one entry; a guest that invents builds must not fill the disk.
+bool is_full(const std::string& directory) {
+    std::error_code error;
+    std::size_t seen = 0;
+    for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+        if (++seen >= kMaxEntries) return true;
+    }
+    return false;
+}
+
+// Writes beside the path and renames, so that a run that is killed leaves either the old entry or the new one.
+bool replace_file(const std::string& path, const std::string& text) {
+    std::string temporary = path + ".XXXXXX";
+    UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
+    if (!fd) return false;
+    const bool written = write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    const bool closed = close(fd.release()) == 0;
+    if (written && closed && rename(temporary.c_str(), path.c_str()) == 0) return true;
+    unlink(temporary.c_str());
+    return false;
 }
 
 Error io_error(std::string text) { return Error::with_text(Errc::io, Origin::user, std::move(text)); }
@@ -86,8 +113,9 @@ Error io_error(std::string text) { return Error::with_text(Errc::io, Origin::use
 ProfileCache::ProfileCache(std::string directory) : directory_(directory.empty() ? default_directory() : std::move(directory)) {}
 
 std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const KernelImage& image) const {
-    constexpr std::size_t kMaxEntries = 4096;
     if (directory_.empty()) return std::nullopt;
+    const auto key = cache_key(directory_, false);
+    if (!key) return std::nullopt;
     std::error_code error;
     std::size_t seen = 0;
     for (fs::directory_iterator it(directory_, error), end; !error && it != end && ++seen <= kMaxEntries; it.increment(error)) {
@@ -95,16 +123,16 @@ std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const Ker
         if (!entry) continue;
         const auto notes = read_region(memory, image, image.text_va.wrap_plus(entry->notes), entry->size);
         if (!notes || build_id_of_notes(notes->bytes) != entry->build_id) continue;
-        const auto text = read_file(it->path());
-        if (!text) return std::nullopt;
+        const auto text = read_entry(it->path(), *key);
+        if (!text) continue;
         auto profile = parse_profile(*text, image);
-        if (!profile || profile->kernel.build_id != entry->build_id) return std::nullopt;
+        if (!profile || profile->kernel.build_id != entry->build_id) continue;
         ProvenKernel& kernel = profile->kernel;
         const std::string banner = kernel.banner;
-        const auto found = hashes(memory, kernel);
-        if (!found || found->first != profile->tables_hash || found->second != profile->btf_hash) return std::nullopt;
-        if (kernel.symbols.get(SymbolId::text) != image.text_va) return std::nullopt;
-        if (!check_image(memory, kernel) || kernel.banner != banner || !check_kernel(memory, kernel)) return std::nullopt;
+        if (kernel.symbols.get(SymbolId::text) != image.text_va) continue;
+        const auto found = hash_guest(memory, kernel, *key);
+        if (found != ProfileHashes{profile->tables_hash, profile->btf_hash}) continue;
+        if (!check_image(memory, kernel) || kernel.banner != banner || !check_kernel(memory, kernel)) continue;
         kernel.checks.insert(kernel.checks.begin(), fmt::format("build-id {}, symbol tables and types equal those of the cached profile", kernel.build_id));
         return std::move(kernel);
     }
@@ -115,25 +143,19 @@ Result<void> ProfileCache::store(PhysicalMemory& memory, const ProvenKernel& ker
     const auto start = kernel.symbols.get(SymbolId::start_notes);
     const auto stop = kernel.symbols.get(SymbolId::stop_notes);
     if (directory_.empty() || kernel.build_id.empty() || !start || !stop || kernel.layout_source != LayoutSource::btf) return {};
-    const auto found = hashes(memory, kernel);
-    if (!found) return {};
-    const std::string text = write_profile(kernel, found->first, found->second);
     std::error_code error;
-    fs::create_directories(directory_, error);
+    const bool made = fs::create_directories(directory_, error);
     if (error) return io_error(fmt::format("cannot make the cache folder {}: {}", directory_, error.message()));
-    fs::permissions(directory_, fs::perms::owner_all, error);
+    if (made) fs::permissions(directory_, fs::perms::owner_all, error);
+    const auto key = cache_key(directory_, true);
+    if (!key) return io_error(fmt::format("the cache folder {} has no key of this user's own", directory_));
+    const auto found = hash_guest(memory, kernel, *key);
+    if (!found) return {};
+    if (is_full(directory_)) return io_error(fmt::format("the cache folder {} is full", directory_));
     const std::string path = fmt::format("{}/linux-{}@{:x}+{:x}.json", directory_, kernel.build_id,
                                          start->value - kernel.image.text_va.value, stop->value - start->value);
-    // Written apart and renamed, so that a run that is killed leaves either the old entry or the new one.
-    std::string temporary = path + ".XXXXXX";
-    const int fd = mkostemp(temporary.data(), O_CLOEXEC);
-    if (fd < 0) return io_error(fmt::format("cannot write to the cache folder {}", directory_));
-    const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    const bool closed = close(fd) == 0;
-    if (!written || !closed || rename(temporary.c_str(), path.c_str()) != 0) {
-        unlink(temporary.c_str());
-        return io_error(fmt::format("cannot write {}", path));
-    }
+    const std::string text = write_profile(kernel, found->tables, found->btf) + "\n";
+    if (!replace_file(path, text + sum_line(text, *key))) return io_error(fmt::format("cannot write {}", path));
     return {};
 }
 

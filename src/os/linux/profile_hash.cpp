@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 #include "base/unique_fd.h"
 
@@ -46,8 +48,17 @@ bool base_is_right(PhysicalMemory& memory, const ProvenKernel& kernel) {
     if (k.addressing == KallsymsAddressing::place_relative) return true;
     const auto at = base_at(k);
     if (!at || *at > kernel.region_size) return false;
-    const auto value = read_region(memory, kernel.image, kernel.region_va.wrap_plus(*at), 8);
-    return value && load<std::uint64_t>(value->bytes.span().data()) == k.relative_base;
+    const auto value = memory.read_value<std::uint64_t>(Gpa{kernel.region_va.value + *at + kernel.image.virtual_to_physical()});
+    return value && *value == k.relative_base;
+}
+
+std::optional<std::uint64_t> read_key(const std::string& path) {
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat facts {};
+    if (!fd || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0) return std::nullopt;
+    std::uint64_t key = 0;
+    if (read(fd.get(), &key, sizeof key) != sizeof key) return std::nullopt;
+    return key;
 }
 
 }  // namespace
@@ -77,19 +88,16 @@ void KeyedHash::add(std::span<const std::byte> piece) {
 
 std::optional<std::uint64_t> cache_key(const std::string& directory, bool make) {
     const std::string path = directory + "/key";
-    std::uint64_t key = 0;
-    if (make) {
-        const UniqueFd fresh(open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (fresh.valid()) {
-            const bool written = getrandom(&key, sizeof key, 0) == sizeof key && write(fresh.get(), &key, sizeof key) == sizeof key;
-            if (!written) unlink(path.c_str());
-        }
-    }
-    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    struct stat facts {};
-    if (!fd.valid() || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0) return std::nullopt;
-    if (read(fd.get(), &key, sizeof key) != sizeof key) return std::nullopt;
-    return key;
+    const auto key = read_key(path);
+    if (key || !make) return key;
+    // Written apart and renamed, so that no run ever sees half a key. Entries made with another key are not used any more.
+    std::string temporary = path + ".XXXXXX";
+    const UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
+    std::uint64_t fresh = 0;
+    if (!fd) return std::nullopt;
+    const bool written = getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && write(fd.get(), &fresh, sizeof fresh) == sizeof fresh;
+    if (!written || rename(temporary.c_str(), path.c_str()) != 0) unlink(temporary.c_str());
+    return read_key(path);
 }
 
 std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t key) {

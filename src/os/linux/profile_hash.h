@@ -29,7 +29,7 @@ private:
     std::uint64_t sum_ = 1;
 };
 
-// The folder's secret, made when there is none yet; nullopt when it cannot be read or written, or others could have read it.
+// The folder's secret; made anew, if asked for, when there is none or others could have read it. nullopt when that fails.
 [[nodiscard]] std::optional<std::uint64_t> cache_key(const std::string& directory, bool make);
 
 struct ProfileHashes {

@@ -22,6 +22,12 @@ public:
     // has since ended, or executed another program, may be of anything that took the memory over.
     [[nodiscard]] bool still_holds(const AddressSpace& fresh, Gva address) const;
 
+    // Taken off the kernel's lists, as pid_alive() (include/linux/sched/signal.h) tells; its parts may be freed already.
+    [[nodiscard]] bool is_released() const {
+        const auto pid = pointer(FieldId::task_thread_pid);
+        return pid && pid->is_null();
+    }
+
     [[nodiscard]] std::string name() const;  // comm up to its NUL: any bytes
     [[nodiscard]] std::optional<std::uint32_t> u32(FieldId id) const { return get<std::uint32_t>(id); }
     [[nodiscard]] std::optional<std::int32_t> i32(FieldId id) const { return get<std::int32_t>(id); }

@@ -57,14 +57,18 @@ public:
     Result<void> resume();
     // While the guardian holds a QMP pause it holds the monitor's only connection: ask through it.
     [[nodiscard]] bool holds_qmp() const;
+    // While its threads are stopped the monitor answers nobody.
+    [[nodiscard]] bool holds_freeze() const;
+    // stale when the monitor has ended. One system call; starts no guardian.
+    Result<void> check_alive() const;
 
     // Runs one QMP command line (a JSON object) and gives the reply object's text.
     Result<std::string> qmp(std::string_view command_line);
     // The migration stream of all devices but RAM (QMP xen-save-devices-state); QEMU stops the guest for it, some ms.
     Result<std::vector<std::byte>> device_state();
 
-    // The times in which registers of a monitor's thread were not its own, over all read_vcpus() so far: the only times in
-    // which a SIGKILL of the guardian process itself could harm the monitor.
+    // The times that threads of the monitor spent in calls of ours, over all read_vcpus() so far: the only times in which a
+    // SIGKILL of the guardian process itself could harm the monitor.
     struct Windows {
         std::uint64_t count = 0;
         std::chrono::nanoseconds total{0};

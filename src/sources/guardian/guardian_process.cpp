@@ -94,10 +94,12 @@ private:
         return signals_;
     }
 
-    [[nodiscard]] bool monitor_is_gone() const {
-        pollfd entry{arguments_.monitor_pidfd, POLLIN, 0};
+    static bool has_ended(int pidfd) {
+        pollfd entry{pidfd, POLLIN, 0};
         return ::poll(&entry, 1, 0) > 0;
     }
+    [[nodiscard]] bool monitor_is_gone() const { return has_ended(arguments_.monitor_pidfd); }
+    [[nodiscard]] bool owner_is_gone() const { return has_ended(arguments_.owner_pidfd); }
 
     void handle(const Request& request, Reply* reply) {
         if (monitor_is_gone() && request.op != Op::resume && request.op != Op::hello) {
@@ -163,6 +165,9 @@ private:
         if (!frozen) {
             thread = &current_;
             status = current_.stop(tid, Deadline::after_ms(kStopMs), &error);
+            if (status == Status::permission && thread_status_field(arguments_.monitor, tid, "\nTracerPid:\t") > 0) {
+                status = Status::traced;
+            }
         }
         user_regs_struct home{};
         if (status == Status::ok) status = read_held(*thread, asked, deadline, answer, &home, &error);
@@ -259,7 +264,10 @@ private:
 
     // A thread that did not stop in time has been told to the owner already; it is let go as soon as it can be.
     void settle_current() {
-        while (current_.unsettled() && !monitor_is_gone()) (void)current_.settle(Deadline::after_ms(100));
+        while (!current_.settle(Deadline::after_ms(100))) {
+            // With nothing changed in it the kernel lets it go when we end.
+            if (owner_is_gone() && !current_.in_our_call()) _exit(0);
+        }
     }
 
     void undo_everything() {
@@ -286,7 +294,10 @@ void close_everything_but(const int (&kept)[3]) {
             if (fd >= from && (next < 0 || fd < next)) next = fd;
         }
         const unsigned last = next < 0 ? ~0u : static_cast<unsigned>(next) - 1;
-        if (next != from) (void)syscall(SYS_close_range, static_cast<unsigned>(from), last, 0u);
+        if (next != from && syscall(SYS_close_range, static_cast<unsigned>(from), last, 0u) != 0) {
+            // Linux before 5.9
+            for (int fd = from; fd < 65536 && static_cast<unsigned>(fd) <= last; ++fd) ::close(fd);
+        }
         if (next < 0) return;
         from = next + 1;
     }
@@ -296,8 +307,8 @@ void detach_from_owner(const ProcessArguments& arguments) {
     (void)setsid();  // an interrupt typed at the owner's terminal must not reach us
     close_everything_but({arguments.socket, arguments.owner_pidfd, arguments.monitor_pidfd});
     (void)prctl(PR_SET_NAME, "vitrine-guard");
-    // Between a step of a thread and putting its registers back nobody should come in between. Where the privilege for
-    // that is missing, the work is right all the same.
+    // Between the end of a call in a thread and putting its registers back nobody should come in between. Where the
+    // privilege for that is missing, the work is right all the same.
     const sched_param lowest{sched_get_priority_min(SCHED_FIFO)};
     if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) != 0) (void)setpriority(PRIO_PROCESS, 0, -20);
     // Handlers of the owner are code that must not run here; SIGCHLD tells of tracees only if it is not ignored.

@@ -55,13 +55,13 @@ private:
     unsigned char saved_[kScratchBytes] = {};
 };
 
-Status call(TracedThread& thread, const user_regs_struct& home, std::int32_t fd, std::uint64_t request,
-            std::uint64_t argument, Deadline deadline, std::int64_t* result, std::int32_t* sys_errno) {
-    const std::uint64_t arguments[3] = {static_cast<std::uint64_t>(fd), request, argument};
+// ioctl(vcpu, request, argument): the thread is at the end of ioctl(vcpu, KVM_RUN).
+Status call(TracedThread& thread, const user_regs_struct& home, std::uint64_t request, std::uint64_t argument, Deadline deadline,
+            std::int64_t* result, std::int32_t* sys_errno) {
     Status status = Status::interrupted;
     for (int i = 0; i < kTries && status == Status::interrupted; ++i) {
         if (thread.signal_pending()) return Status::interrupted;
-        status = thread.inject(home, SYS_ioctl, arguments, deadline, result);
+        status = thread.call_again(home, request, argument, deadline, result);
     }
     if (status == Status::ok && *result < 0) {
         *sys_errno = static_cast<std::int32_t>(-*result);
@@ -70,15 +70,15 @@ Status call(TracedThread& thread, const user_regs_struct& home, std::int32_t fd,
     return status;
 }
 
-Status read_msrs(TracedThread& thread, const user_regs_struct& home, std::int32_t fd, const VcpuRequest& request,
-                 std::uint64_t scratch, Deadline deadline, VcpuRecord* record, std::int32_t* sys_errno) {
+Status read_msrs(TracedThread& thread, const user_regs_struct& home, const VcpuRequest& request, std::uint64_t scratch,
+                 Deadline deadline, VcpuRecord* record, std::int32_t* sys_errno) {
     MsrBuffer buffer{};
     buffer.count = request.msr_count;
     for (std::uint32_t i = 0; i < request.msr_count; ++i) buffer.entries[i].index = request.msrs[i];
     const std::size_t size = 8 + sizeof(struct kvm_msr_entry) * request.msr_count;
     if (!thread.write(scratch, &buffer, size)) return Status::gone;
     std::int64_t done = 0;
-    const Status status = call(thread, home, fd, kKvmGetMsrs, scratch, deadline, &done, sys_errno);
+    const Status status = call(thread, home, kKvmGetMsrs, scratch, deadline, &done, sys_errno);
     if (status != Status::ok) return status;
     if (!thread.read(scratch, &buffer, size)) return Status::gone;
     // The call answers with how many it read before one that it does not know.
@@ -94,7 +94,7 @@ Status check_call(TracedThread& thread, pid_t monitor, const user_regs_struct& h
     call.nr = SYS_ioctl;
     call.arch = AUDIT_ARCH_X86_64;
     call.instruction_pointer = home.rip;
-    // The last three are what inject() leaves as the thread has it.
+    // The last three are what call_again() leaves as the thread has it.
     const std::uint64_t arguments[6] = {static_cast<std::uint64_t>(fd), request, scratch, home.r10, home.r8, home.r9};
     for (std::size_t i = 0; i < 6; ++i) call.args[i] = arguments[i];
     switch (check_filters(thread, monitor, &call, 1, filter_room)) {
@@ -133,12 +133,12 @@ Status read_vcpu(TracedThread& thread, const user_regs_struct& home, const VcpuF
     };
     Status status = allowed(kKvmGetSregs);
     if (status == Status::ok) status = allowed(kKvmGetRegs);
-    if (status == Status::ok) status = call(thread, home, vcpu.fd, kKvmGetSregs, at, deadline, &result, sys_errno);
+    if (status == Status::ok) status = call(thread, home, kKvmGetSregs, at, deadline, &result, sys_errno);
     if (status == Status::ok && !thread.read(at, &record->sregs, sizeof(record->sregs))) status = Status::gone;
-    if (status == Status::ok) status = call(thread, home, vcpu.fd, kKvmGetRegs, at, deadline, &result, sys_errno);
+    if (status == Status::ok) status = call(thread, home, kKvmGetRegs, at, deadline, &result, sys_errno);
     if (status == Status::ok && !thread.read(at, &record->regs, sizeof(record->regs))) status = Status::gone;
     if (status == Status::ok && request.msr_count != 0 && allowed(kKvmGetMsrs) == Status::ok) {
-        status = read_msrs(thread, home, vcpu.fd, request, at, deadline, record, sys_errno);
+        status = read_msrs(thread, home, request, at, deadline, record, sys_errno);
         if (status == Status::refused) status = Status::ok;  // what is known is known; msr_count says how much
     }
     scratch.restore();

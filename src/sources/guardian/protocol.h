@@ -60,7 +60,7 @@ struct Reply {
     std::int32_t sys_errno = 0;
     std::uint32_t length = 0;  // bytes of the arena that belong to the reply
     bool flag = false;         // pause_qmp: the guest was running before
-    // Times in which registers of a thread were not its own, in this request.
+    // Times that threads spent in calls of ours, in this request.
     std::uint32_t windows = 0;
     std::uint64_t windows_total_ns = 0;
     std::uint64_t longest_window_ns = 0;

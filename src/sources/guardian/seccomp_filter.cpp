@@ -1,11 +1,8 @@
 #include "sources/guardian/seccomp_filter.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <unistd.h>
 
 namespace vitrine::guardian {
 
@@ -106,21 +103,6 @@ private:
     std::uint32_t data_[sizeof(struct seccomp_data) / 4] = {};
 };
 
-// "Seccomp:" in /proc/PID/task/TID/status: 0 off, 1 strict, 2 filters.
-bool has_no_filter(pid_t monitor, pid_t tid) {
-    char path[64];
-    char text[4096];
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/status", monitor, tid);
-    const int file = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return false;
-    const ssize_t n = ::read(file, text, sizeof(text) - 1);
-    ::close(file);
-    if (n <= 0) return false;
-    text[n] = '\0';
-    const char* line = strstr(text, "\nSeccomp:\t");
-    return line != nullptr && line[10] == '0';
-}
-
 }  // namespace
 
 std::uint32_t run_filter(const struct sock_filter* program, std::size_t length, const struct seccomp_data& call) {
@@ -134,7 +116,11 @@ FilterVerdict check_filters(const TracedThread& thread, pid_t monitor, const str
         if (length < 0 && errno == ENOENT) return FilterVerdict::allowed;  // that was the last
         const bool readable = length >= 0 && length <= BPF_MAXINSNS &&
                               ptrace(PTRACE_SECCOMP_GET_FILTER, thread.tid(), static_cast<unsigned long>(index), room) == length;
-        if (!readable) return index == 0 && has_no_filter(monitor, thread.tid()) ? FilterVerdict::allowed : FilterVerdict::unknown;
+        if (!readable) {
+            // 0: seccomp is off for this thread.
+            const bool off = index == 0 && thread_status_field(monitor, thread.tid(), "\nSeccomp:\t") == 0;
+            return off ? FilterVerdict::allowed : FilterVerdict::unknown;
+        }
         for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t action = run_filter(room, static_cast<std::size_t>(length), calls[i]) & SECCOMP_RET_ACTION_FULL;
             if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG) return FilterVerdict::forbidden;

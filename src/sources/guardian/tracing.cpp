@@ -1,7 +1,11 @@
 #include "sources/guardian/tracing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -22,6 +26,7 @@ constexpr int kSpins = 60;  // some 20 microseconds
 
 bool is_group_stop(int signal) { return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
 int event_of(int status) { return status >> 16; }
+bool is_system_call_stop(int status) { return WSTOPSIG(status) == (SIGTRAP | 0x80); }  // PTRACE_O_TRACESYSGOOD
 
 // The tracer's own threads do not exist: one SIGCHLD (blocked) tells that some tracee changed state.
 void wait_for_child_signal(std::uint64_t at_most_ns) {
@@ -41,6 +46,20 @@ std::uint64_t monotonic_ns() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+long thread_status_field(pid_t pid, pid_t tid, const char* field) {
+    char path[64];
+    char text[4096];
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+    const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -1;
+    const ssize_t n = ::read(file, text, sizeof(text) - 1);
+    ::close(file);
+    if (n <= 0) return -1;
+    text[n] = '\0';
+    const char* found = strstr(text, field);
+    return found == nullptr ? -1 : strtol(found + strlen(field), nullptr, 10);
+}
+
 Deadline Deadline::after_ms(std::uint64_t milliseconds) { return Deadline(monotonic_ns() + milliseconds * 1'000'000u); }
 bool Deadline::passed() const { return left_ns() == 0; }
 std::uint64_t Deadline::left_ns() const {
@@ -54,8 +73,8 @@ TracedThread::Wait TracedThread::wait_stop(Deadline deadline, int* status) const
         if (got == tid_) return WIFSTOPPED(*status) ? Wait::stopped : Wait::gone;
         if (got < 0 && errno != EINTR) return Wait::gone;
         if (deadline.passed()) return Wait::timeout;
-        // A single step ends within microseconds: looking again is cheaper than sleeping, and keeps the time short in
-        // which the thread's registers are not its own.
+        // A call of ours ends within microseconds: looking again is cheaper than sleeping, and keeps the time short in
+        // which the thread is in it.
         if (round < kSpins) {
             __builtin_ia32_pause();
         } else {
@@ -67,8 +86,8 @@ TracedThread::Wait TracedThread::wait_stop(Deadline deadline, int* status) const
 Status TracedThread::stop(pid_t tid, Deadline deadline, std::int32_t* sys_errno) {
     *this = TracedThread();
     tid_ = tid;
-    // No options: PTRACE_O_EXITKILL in particular would kill the monitor if the guardian died.
-    if (ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) != 0) {
+    // Never PTRACE_O_EXITKILL: it would kill the monitor if the guardian died.
+    if (ptrace(PTRACE_SEIZE, tid, nullptr, static_cast<long>(PTRACE_O_TRACESYSGOOD)) != 0) {
         *sys_errno = errno;
         if (errno == ESRCH) return Status::gone;
         return errno == EPERM ? Status::permission : Status::refused;
@@ -100,15 +119,17 @@ Status TracedThread::stop(pid_t tid, Deadline deadline, std::int32_t* sys_errno)
 
 void TracedThread::release() {
     if (state_ != State::stopped) return;
-    (void)ptrace(PTRACE_DETACH, tid_, nullptr, static_cast<long>(pending_signal_));
-    state_ = State::none;
+    // Refused for a thread that was killed only.
+    const bool detached = ptrace(PTRACE_DETACH, tid_, nullptr, static_cast<long>(pending_signal_)) == 0;
+    state_ = detached ? State::none : State::ending;
     pending_signal_ = 0;
 }
 
 bool TracedThread::settle(Deadline deadline) {
     if (!unsettled()) return true;
-    // A thread that was set going for one step and has not come back (it waits in the kernel) is asked to stop again.
-    if (state_ == State::stepping) (void)ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr);
+    const bool was_set_going = state_ == State::entering || state_ == State::calling;
+    // It waits in the kernel: it is asked to stop again.
+    if (was_set_going) (void)ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr);
     int status = 0;
     const Wait outcome = wait_stop(deadline, &status);
     if (outcome == Wait::timeout) return false;
@@ -116,77 +137,90 @@ bool TracedThread::settle(Deadline deadline) {
         state_ = State::none;
         return true;
     }
-    if (state_ == State::stepping) {
+    if (state_ == State::ending) return false;  // it stops no more
+    if (was_set_going) {
         std::int64_t unused = 0;
-        (void)finish_step(status, &unused);
+        (void)put_back(status, &unused);
     } else {
         state_ = State::stopped;
         pending_signal_ = event_of(status) == 0 ? WSTOPSIG(status) : 0;
     }
     release();
-    return true;
+    return !unsettled();
 }
 
 bool TracedThread::get_registers(user_regs_struct* out) const {
     return state_ == State::stopped && ptrace(PTRACE_GETREGS, tid_, nullptr, out) == 0;
 }
 
-Status TracedThread::inject(const user_regs_struct& home, std::uint64_t number, const std::uint64_t (&arguments)[3],
-                            Deadline deadline, std::int64_t* result) {
-    user_regs_struct call = home;
-    call.rip = home.rip - 2;
-    call.rax = number;
-    call.orig_rax = ~0ull;  // no system call is under way: nothing to restart
-    call.rdi = arguments[0];
-    call.rsi = arguments[1];
-    call.rdx = arguments[2];
-    home_ = home;
-    step_began_ = monotonic_ns();
-    if (ptrace(PTRACE_SETREGS, tid_, nullptr, &call) != 0) return Status::gone;
-    state_ = State::stepping;
-    if (ptrace(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) {
-        // Only a killed thread refuses: it will never run with these registers.
-        state_ = State::none;
+// Lets the thread run with these registers to the next system call stop, or whatever comes first.
+Status TracedThread::resume_to_stop(const user_regs_struct& registers, State meanwhile, Deadline deadline, int* status) {
+    // Only a killed thread refuses these: it will never run with the registers.
+    if (ptrace(PTRACE_SETREGS, tid_, nullptr, &registers) != 0 || ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) != 0) {
+        state_ = State::ending;
         return Status::gone;
     }
-    int status = 0;
-    const Wait outcome = wait_stop(deadline, &status);
+    state_ = meanwhile;
+    const Wait outcome = wait_stop(deadline, status);
     if (outcome == Wait::timeout) return Status::timeout;
-    if (outcome == Wait::gone) {
-        state_ = State::none;
-        return Status::gone;
-    }
-    return finish_step(status, result);
+    if (outcome == Wait::stopped) return Status::ok;
+    state_ = State::none;
+    return Status::gone;
 }
 
-// The thread has stopped after PTRACE_SINGLESTEP: puts its registers back before anything else, then says what happened.
-Status TracedThread::finish_step(int status, std::int64_t* result) {
+Status TracedThread::call_again(const user_regs_struct& home, std::uint64_t second, std::uint64_t third, Deadline deadline,
+                                std::int64_t* result) {
+    home_ = home;
+    user_regs_struct registers = home;
+    registers.rip = home.rip - 2;
+    registers.rax = home.orig_rax;
+    registers.orig_rax = ~0ull;  // no system call is under way: nothing to restart
+    int status = 0;
+    Status outcome = resume_to_stop(registers, State::entering, deadline, &status);
+    if (outcome != Status::ok) return outcome;
+    const bool at_entry = is_system_call_stop(status) && ptrace(PTRACE_GETREGS, tid_, nullptr, &registers) == 0 &&
+                          registers.rip == home.rip && registers.orig_rax == home.orig_rax;
+    if (!at_entry) return put_back(status, result);
+    registers.rsi = second;
+    registers.rdx = third;
+    call_began_ = monotonic_ns();
+    outcome = resume_to_stop(registers, State::calling, deadline, &status);
+    return outcome == Status::ok ? put_back(status, result) : outcome;
+}
+
+// The thread has stopped again: puts its registers back before anything else, then says what happened.
+Status TracedThread::put_back(int status, std::int64_t* result) {
+    const bool called = state_ == State::calling;
     user_regs_struct now{};
     const bool known = ptrace(PTRACE_GETREGS, tid_, nullptr, &now) == 0;
-    const bool restored = ptrace(PTRACE_SETREGS, tid_, nullptr, &home_) == 0;
-    const std::uint64_t window = monotonic_ns() - step_began_;
-    ++windows_.count;
-    windows_.total_ns += window;
-    if (window > windows_.longest_ns) windows_.longest_ns = window;
+    // At the entry of a call: 'no call' in orig_rax makes the kernel skip it and keep rax.
+    user_regs_struct home = home_;
+    if (!called && is_system_call_stop(status)) home.orig_rax = ~0ull;
+    const bool restored = ptrace(PTRACE_SETREGS, tid_, nullptr, &home) == 0;
+    if (called) {
+        const std::uint64_t window = monotonic_ns() - call_began_;
+        ++windows_.count;
+        windows_.total_ns += window;
+        if (window > windows_.longest_ns) windows_.longest_ns = window;
+    }
     if (!known || !restored) {  // it was killed between two calls
-        state_ = State::none;
+        state_ = State::ending;
         return Status::gone;
     }
     state_ = State::stopped;
-    if (event_of(status) == PTRACE_EVENT_STOP) return is_group_stop(WSTOPSIG(status)) ? Status::stopped : Status::interrupted;
-    const int signal = WSTOPSIG(status);
-    siginfo_t info{};
-    (void)ptrace(PTRACE_GETSIGINFO, tid_, nullptr, &info);
-    // A SIGTRAP that the kernel raised is the step's own, whatever it stepped to; the monitor must never see it.
-    if (signal == SIGTRAP && info.si_code > 0) {
-        if (now.rip != home_.rip) return Status::interrupted;
+    if (is_system_call_stop(status)) {
+        if (!called) return Status::interrupted;
         *result = static_cast<std::int64_t>(now.rax);
         return Status::ok;
     }
-    if (signal == SIGSYS && info.si_code == SYS_SECCOMP) return Status::refused;  // ours: the monitor never sees it
+    if (event_of(status) == PTRACE_EVENT_STOP) return is_group_stop(WSTOPSIG(status)) ? Status::stopped : Status::interrupted;
+    siginfo_t info{};
+    (void)ptrace(PTRACE_GETSIGINFO, tid_, nullptr, &info);
+    // Ours: the monitor never sees it.
+    if (WSTOPSIG(status) == SIGSYS && info.si_code == SYS_SECCOMP) return Status::refused;
     // A signal for the monitor came first and the call was not made. It is delivered at release, unchanged: the kernel
     // keeps its siginfo as long as nothing is resumed in between.
-    pending_signal_ = signal;
+    pending_signal_ = WSTOPSIG(status);
     return Status::interrupted;
 }
 

@@ -25,6 +25,12 @@ public:
 
     Result<std::vector<VcpuState>> read_registers(RegisterSet wanted) override {
         const std::lock_guard lock(mutex_);
+        VITRINE_CHECK(guardian_->check_alive());
+        if (guardian_->holds_freeze()) {
+            if (may_inject(facts_)) return by_ioctl(wanted);
+            return Error::with_text(Errc::busy, Origin::source, "registers cannot be read while the monitor's threads are stopped",
+                                    "give QEMU a monitor socket (-qmp unix:PATH,server=on,wait=off), and both are possible");
+        }
         // For control registers the monitor is asked first: that touches no thread of it. MSRs under KVM come by ioctls
         // first: those hold up one vCPU for some microseconds, the device stream stops the guest for milliseconds.
         const bool inject_first = may_inject(facts_) && (wanted == RegisterSet::all || !has_socket(facts_));

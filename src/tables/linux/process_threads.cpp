@@ -49,11 +49,12 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
         row[2] = std::string(key.name());
         row[8] = tables::address(key.address);
         if (const auto task = TaskView::read(guest, key)) {
+            if (fresh && task->is_released()) continue;
             fill(guest, key, *task, row);
             if (fresh && !task->still_holds(*fresh, key.address)) {
                 guest.new_generation();
                 const auto again = TaskView::read(guest, key);
-                if (!again) continue;
+                if (!again || again->is_released()) continue;
                 fill(guest, key, *again, row);
             }
         } else if (fresh) {

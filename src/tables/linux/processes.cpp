@@ -86,8 +86,8 @@ public:
             if (!task) return emit_unread(key);
             fill(key, *task);
             if (!fresh_) break;
-            // Released since the list was read: no thread is counted any more, and what it had is going.
-            if (row_[kThreads] == Value(std::int64_t{0})) return true;
+            // Ended since the list was read: no thread is counted any more, or it is off the lists.
+            if (row_[kThreads] == Value(std::int64_t{0}) || task->is_released()) return true;
             if (task->still_holds(*fresh_, key.address)) break;
             guest_.new_generation();
         }

@@ -12,7 +12,7 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint64_t kMaxRegion = 128u << 20;
+constexpr std::uint64_t kMaxRegion = 48u << 20;   // read-only data has some 14 MiB; in whole images it begins after some 20 MiB of text
 constexpr std::uint64_t kMaxBtf = 64u << 20;
 constexpr std::size_t kBannerMax = 1024;
 constexpr std::string_view kBannerStart = "Linux version ";

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "os/linux/find/patience.h"
 #include "os/linux/find/routes.h"
 
 namespace vitrine::linux_os {
@@ -15,6 +16,7 @@ constexpr std::uint64_t kLastEntry = 511 * 8;
 constexpr std::size_t kRootsKept = 8;               // roots remembered for one target
 constexpr std::size_t kMaxTargets = 1u << 16;       // a hostile guest can fill RAM with entries; honest ones give hundreds
 constexpr std::size_t kMaxProofs = 64;              // candidates handed on
+constexpr std::chrono::milliseconds kPatience{1000};
 
 struct Votes {
     std::uint32_t count = 0;
@@ -61,6 +63,8 @@ public:
         }
         std::sort(order.begin(), order.end(), std::greater<>());
         for (const auto& [count, target] : order) {
+            if (patience_.is_exhausted()) return false;
+            const Patience::Spending spending(patience_);
             Votes& votes = targets_[target];
             votes.tried = true;
             if (prove_target(target, votes)) return true;
@@ -70,6 +74,7 @@ public:
 
     [[nodiscard]] std::size_t roots_seen() const { return roots_seen_; }
     [[nodiscard]] std::size_t proofs() const { return proofs_; }
+    [[nodiscard]] bool gave_up() const { return patience_.is_exhausted() || proofs_ >= kMaxProofs; }
 
 private:
     void add(std::uint64_t target, std::uint64_t root) {
@@ -127,6 +132,7 @@ private:
     std::unordered_map<std::uint64_t, Votes> targets_;
     std::size_t roots_seen_ = 0;
     std::size_t proofs_ = 0;
+    Patience patience_{kPatience};
 };
 
 }  // namespace
@@ -160,8 +166,8 @@ RouteReport find_by_page_tables(PhysicalMemory& memory, TryImage try_image, Prog
         report.accepted = true;
         return report;
     }
-    report.account = fmt::format("page tables: {} pages look like a top-level table, {} map something like a kernel image, none passes the checks",
-                                 ballot.roots_seen(), ballot.proofs());
+    report.account = fmt::format("page tables: {} pages look like a top-level table, {} map something like a kernel image, none passes the checks{}",
+                                 ballot.roots_seen(), ballot.proofs(), ballot.gave_up() ? "; gave up at the limit of candidates" : "");
     return report;
 }
 

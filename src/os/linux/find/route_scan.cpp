@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "os/linux/find/patience.h"
 #include "os/linux/find/routes.h"
 #include "os/linux/kernel_symbols.h"
 #include "vitrine/symbols/kallsyms.h"
@@ -12,14 +14,30 @@ namespace {
 
 // The token table of kallsyms: digits occur in symbol names, so the tokens '0' to '9' always stand for themselves.
 constexpr std::string_view kAnchor{"0\0" "1\0" "2\0" "3\0" "4\0" "5\0" "6\0" "7\0" "8\0" "9\0", 20};
-constexpr std::uint64_t kChunk = 16u << 20;
-constexpr std::uint64_t kAround = 24u << 20;   // the tables lie within this distance of the anchor
+constexpr std::uint64_t kChunk = 4u << 20;
+constexpr std::uint64_t kAround = 16u << 20;   // tables and banner lie within this distance of the anchor: read-only data has some 14 MiB
 constexpr std::size_t kMaxAnchors = 64;        // honest guests have up to 20 (NLS tables, page cache)
+constexpr std::chrono::milliseconds kPatience{3000};
 
 struct Window {
     Gpa start;
     std::vector<std::byte> bytes;
 };
+
+void read_page_by_page(PhysicalMemory& memory, Window& window) {
+    std::vector<ReadOp> pages;
+    const std::span<std::byte> all(window.bytes);
+    for (std::size_t at = 0; at < all.size(); at += kPageSize) {
+        pages.push_back({window.start.wrap_plus(at), all.subspan(at, std::min<std::size_t>(kPageSize, all.size() - at))});
+    }
+    if (!memory.read(pages)) {
+        window.bytes.clear();
+        return;
+    }
+    for (const ReadOp& page : pages) {
+        if (!page.ok) std::fill(page.out.begin(), page.out.end(), std::byte{0});
+    }
+}
 
 // The RAM around an address, cut to the range it lies in; pages that cannot be read are zeros.
 Window read_window(PhysicalMemory& memory, Gpa centre) {
@@ -32,7 +50,7 @@ Window read_window(PhysicalMemory& memory, Gpa centre) {
         const std::uint64_t last = std::min(range.start.value + range.size, centre.value + kAround);
         window.start = Gpa{std::max(first, range.start.value)};
         window.bytes.resize(static_cast<std::size_t>(last - window.start.value));
-        if (!memory.read(window.start, window.bytes)) window.bytes.clear();
+        if (!memory.read(window.start, window.bytes)) read_page_by_page(memory, window);
         break;
     }
     return window;
@@ -67,6 +85,22 @@ std::optional<KernelImage> image_of_symbols(PhysicalMemory& memory, const Window
     }
 }
 
+// What the symbol tables around an anchor lead to. The copy of the window is gone when they are tried.
+std::vector<KernelImage> images_around(PhysicalMemory& memory, Gpa anchor) {
+    std::vector<KernelImage> images;
+    const Window window = read_window(memory, anchor);
+    const auto layouts = find_kallsyms(window.bytes, std::nullopt);
+    if (!layouts) return images;
+    for (const KallsymsLayout& layout : *layouts) {
+        auto image = image_of_symbols(memory, window, layout);
+        if (!image) continue;
+        image->route = FindRoute::scan;
+        image->found_by = fmt::format("symbol table at physical {:#x}", window.start.value + layout.token_table);
+        images.push_back(std::move(*image));
+    }
+    return images;
+}
+
 }  // namespace
 
 RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress progress) {
@@ -75,16 +109,11 @@ RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress pr
     const std::uint64_t total = memory.total_size();
     std::uint64_t seen = 0;
     std::vector<std::byte> chunk;
+    Patience patience(kPatience);
     const auto follow = [&](Gpa hit) {
-        const Window window = read_window(memory, hit);
-        const auto layouts = find_kallsyms(window.bytes, std::nullopt);
-        if (!layouts) return false;
-        for (const KallsymsLayout& layout : *layouts) {
-            auto image = image_of_symbols(memory, window, layout);
-            if (!image) continue;
-            image->route = FindRoute::scan;
-            image->found_by = fmt::format("symbol table at physical {:#x}", window.start.value + layout.token_table);
-            if (try_image(std::move(*image))) return true;
+        const Patience::Spending spending(patience);
+        for (KernelImage& image : images_around(memory, hit)) {
+            if (try_image(std::move(image))) return true;
         }
         return false;
     };
@@ -98,7 +127,7 @@ RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress pr
                 progress(static_cast<double>(seen) / static_cast<double>(total));
                 if (!memory.read(part.start.wrap_plus(at), chunk)) continue;
                 std::size_t from = 0;
-                while (from < chunk.size() && anchors < kMaxAnchors) {
+                while (from < chunk.size() && anchors < kMaxAnchors && !patience.is_exhausted()) {
                     const void* hit = memmem(chunk.data() + from, chunk.size() - from, kAnchor.data(), kAnchor.size());
                     if (hit == nullptr) break;
                     const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(hit) - chunk.data());

@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include "os/linux/find/page_scan.h"
+#include "os/linux/find/patience.h"
 
 namespace vitrine::linux_os {
 namespace {
 
 constexpr std::string_view kStart = "OSRELEASE=";
 constexpr std::size_t kMaxPages = 32;  // pages of this text that are followed
+constexpr std::chrono::milliseconds kPatience{1000};
 
 // The value of a "KEY=value" line; nullopt when the key is missing or its value is no number in that base.
 template <class T>
@@ -48,8 +50,11 @@ std::optional<KernelImage> image_of_text(PhysicalMemory& memory, std::string_vie
 RouteReport find_by_vmcoreinfo(PhysicalMemory& memory, TryImage try_image, Progress progress) {
     RouteReport report;
     std::size_t texts = 0;
+    Patience patience(kPatience);
     report.accepted = for_each_page_start<kStart.size()>(memory, progress, [&](Gpa page, const std::byte* bytes) {
-        if (std::memcmp(bytes, kStart.data(), kStart.size()) != 0 || ++texts > kMaxPages) return false;
+        if (std::memcmp(bytes, kStart.data(), kStart.size()) != 0) return false;
+        if (++texts > kMaxPages || patience.is_exhausted()) return false;
+        const Patience::Spending spending(patience);
         std::array<char, kPageSize> text;
         if (!memory.read(page, std::as_writable_bytes(std::span(text)))) return false;
         auto image = image_of_text(memory, {text.data(), strnlen(text.data(), text.size())}, page);
