@@ -28,11 +28,17 @@ std::unique_ptr<Guest> open_guest(const std::string& target) {
     auto parsed = parse_target(target);
     if (!parsed) return nullptr;
     auto machine = open_machine(*parsed, {});
-    if (!machine) { fmt::print(stderr, "{}\n", machine.error().to_string()); return nullptr; }
+    if (!machine) {
+        fmt::print(stderr, "{}\n", machine.error().to_string());
+        return nullptr;
+    }
     AttachOptions options;
     options.use_cache = false;
     auto guest = Guest::attach(std::move(*machine), options);
-    if (!guest) { fmt::print(stderr, "{}\n", guest.error().to_string()); return nullptr; }
+    if (!guest) {
+        fmt::print(stderr, "{}\n", guest.error().to_string());
+        return nullptr;
+    }
     return std::move(*guest);
 }
 
@@ -44,7 +50,8 @@ void task_walk(benchmark::State& state, LinuxGuest* guest) {
         benchmark::DoNotOptimize(snapshot.tasks.data());
     }
     state.counters["tasks"] = static_cast<double>(tasks);
-    state.counters["per_task"] = benchmark::Counter(static_cast<double>(tasks), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+    state.counters["per_task"] = benchmark::Counter(
+        static_cast<double>(tasks), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 void whole_table(benchmark::State& state, LinuxGuest* guest, const char* name) {
@@ -120,10 +127,16 @@ void bare_memcpy(benchmark::State& state) {
 }
 
 void add_benchmarks(const std::string& name, LinuxGuest* guest) {
-    const auto add = [&](const char* what, auto function) { return benchmark::RegisterBenchmark(fmt::format("{}/{}", what, name).c_str(), function); };
+    const auto add = [&](const char* what, auto function) {
+        return benchmark::RegisterBenchmark(fmt::format("{}/{}", what, name).c_str(), function);
+    };
     add("task_walk", [guest](benchmark::State& s) { task_walk(s, guest); })->Unit(benchmark::kMicrosecond);
-    add("processes_table", [guest](benchmark::State& s) { whole_table(s, guest, "processes"); })->Unit(benchmark::kMicrosecond);
-    add("modules_table", [guest](benchmark::State& s) { whole_table(s, guest, "kernel_modules"); })->Unit(benchmark::kMicrosecond);
+    add("processes_table", [guest](benchmark::State& s) {
+        whole_table(s, guest, "processes");
+    })->Unit(benchmark::kMicrosecond);
+    add("modules_table", [guest](benchmark::State& s) {
+        whole_table(s, guest, "kernel_modules");
+    })->Unit(benchmark::kMicrosecond);
     add("read8_same_page", [guest](benchmark::State& s) { read_same_page(s, guest); });
     add("read8_random_page", [guest](benchmark::State& s) { read_random_page(s, guest); });
     add("read8_random_page_bare", [guest](benchmark::State& s) { bare_random_page(s, guest); });

@@ -35,9 +35,13 @@ constexpr auto kMode = PagingMode::x86_64_4level;
 struct Writer {
     std::byte* base;
     template <class T>
-    void write_value(Gpa at, T value) { std::memcpy(base + at.value, &value, sizeof value); }
+    void write_value(Gpa at, T value) {
+        std::memcpy(base + at.value, &value, sizeof value);
+    }
     template <class T>
-    Result<T> read_value(Gpa at) { return load<T>(base + at.value); }
+    Result<T> read_value(Gpa at) {
+        return load<T>(base + at.value);
+    }
 };
 
 // The same store without its mapping: what an anonymous guest's store looks like, at the price of pread.
@@ -66,7 +70,8 @@ struct BenchGuest {
         frames.resize(kSmallCount);
         std::iota(frames.begin(), frames.end(), kData / kPageSize);
         std::shuffle(frames.begin(), frames.end(), std::mt19937_64(1));
-        for (std::uint64_t i = 0; i < kSmallCount; ++i) tables.map(Gva{kSmallPages + i * kPageSize}, Gpa{frames[i] * kPageSize});
+        for (std::uint64_t i = 0; i < kSmallCount; ++i)
+            tables.map(Gva{kSmallPages + i * kPageSize}, Gpa{frames[i] * kPageSize});
         root = tables.root();
         munmap(at, kSize);
         bare = static_cast<std::byte*>(mmap(nullptr, kSize, PROT_READ, MAP_SHARED, fd, 0));
@@ -115,7 +120,8 @@ void virtual_same_page(benchmark::State& state) {
     const AddressSpace space(*guest().memory, kMode, guest().root);
     const auto at = offsets(kPageSize);
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; auto _ : state) sum += space.read_value<std::uint64_t>(Gva{kSmallPages + at[i++ % kAddresses]}).value_or(0u);
+    for (std::size_t i = 0; auto _ : state)
+        sum += space.read_value<std::uint64_t>(Gva{kSmallPages + at[i++ % kAddresses]}).value_or(0u);
     benchmark::DoNotOptimize(sum);
 }
 BENCHMARK(virtual_same_page);
@@ -135,7 +141,8 @@ void virtual_random(benchmark::State& state, std::uint64_t base, std::uint64_t s
     const AddressSpace space(*guest().memory, kMode, guest().root);
     const auto at = offsets(size);
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; auto _ : state) sum += space.read_value<std::uint64_t>(Gva{base + at[i++ % kAddresses]}).value_or(0u);
+    for (std::size_t i = 0; auto _ : state)
+        sum += space.read_value<std::uint64_t>(Gva{base + at[i++ % kAddresses]}).value_or(0u);
     benchmark::DoNotOptimize(sum);
 }
 BENCHMARK_CAPTURE(virtual_random, small_pages, kSmallPages, kSmallCount* kPageSize);
@@ -144,7 +151,8 @@ BENCHMARK_CAPTURE(virtual_random, direct_map, kDirectMap, kSize);
 void physical_random(benchmark::State& state) {
     const auto at = offsets(kSize);
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; auto _ : state) sum += guest().memory->read_value<std::uint64_t>(Gpa{at[i++ % kAddresses]}).value_or(0u);
+    for (std::size_t i = 0; auto _ : state)
+        sum += guest().memory->read_value<std::uint64_t>(Gpa{at[i++ % kAddresses]}).value_or(0u);
     benchmark::DoNotOptimize(sum);
 }
 BENCHMARK(physical_random);
@@ -155,7 +163,8 @@ void virtual_random_by_calls(benchmark::State& state, bool cached) {
     const AddressSpace space(cached ? static_cast<PhysicalMemory&>(cache) : memory, kMode, guest().root);
     const auto at = offsets(256 * kPageSize);  // 1 MiB: what fits the cache
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; auto _ : state) sum += space.read_value<std::uint64_t>(Gva{kSmallPages + at[i++ % kAddresses]}).value_or(0u);
+    for (std::size_t i = 0; auto _ : state)
+        sum += space.read_value<std::uint64_t>(Gva{kSmallPages + at[i++ % kAddresses]}).value_or(0u);
     benchmark::DoNotOptimize(sum);
 }
 BENCHMARK_CAPTURE(virtual_random_by_calls, uncached, false);
@@ -204,7 +213,8 @@ BENCHMARK_CAPTURE(bulk_virtual, direct_map, kDirectMap + kData, kSize - kData);
 void strided_bare(benchmark::State& state) {
     std::vector<std::byte> out(kSize / kPageSize * 8);
     for (auto _ : state) {
-        for (std::uint64_t i = 0; i < kSize / kPageSize; ++i) std::memcpy(out.data() + 8 * i, guest().bare + i * kPageSize, 8);
+        for (std::uint64_t i = 0; i < kSize / kPageSize; ++i)
+            std::memcpy(out.data() + 8 * i, guest().bare + i * kPageSize, 8);
         benchmark::ClobberMemory();
     }
 }
@@ -222,10 +232,11 @@ BENCHMARK(strided)->Unit(benchmark::kMillisecond);
 void enumerate_mappings(benchmark::State& state) {
     for (auto _ : state) {
         std::uint64_t bytes = 0;
-        for_each_mapping(*guest().memory, kMode, guest().root, Gva{1ull << 63}, Gva{~0ull}, {}, [&](const MappedRun& run) {
-            bytes += run.size;
-            return true;
-        });
+        for_each_mapping(*guest().memory, kMode, guest().root, Gva{1ull << 63}, Gva{~0ull}, {},
+                         [&](const MappedRun& run) {
+                             bytes += run.size;
+                             return true;
+                         });
         benchmark::DoNotOptimize(bytes);
     }
     state.counters["entries"] = static_cast<double>(kSmallCount + kSize / (2u << 20));

@@ -15,7 +15,9 @@ std::string kernel_btf() {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
+std::span<const std::byte> bytes_of(const std::string& text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 void parse_kernel_btf(benchmark::State& state) {
     const std::string blob = kernel_btf();

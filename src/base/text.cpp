@@ -24,10 +24,16 @@ Decoded decode(std::string_view s) {
     if (lead < 0x80) return {lead, 1};
     std::size_t length = 0;
     std::uint32_t value = 0;
-    if (lead >= 0xc2 && lead <= 0xdf) { length = 2; value = lead & 0x1fu; }
-    else if (lead >= 0xe0 && lead <= 0xef) { length = 3; value = lead & 0x0fu; }
-    else if (lead >= 0xf0 && lead <= 0xf4) { length = 4; value = lead & 0x07u; }
-    else return {};
+    if (lead >= 0xc2 && lead <= 0xdf) {
+        length = 2;
+        value = lead & 0x1fu;
+    } else if (lead >= 0xe0 && lead <= 0xef) {
+        length = 3;
+        value = lead & 0x0fu;
+    } else if (lead >= 0xf0 && lead <= 0xf4) {
+        length = 4;
+        value = lead & 0x07u;
+    } else return {};
     if (s.size() < length) return {};
     for (std::size_t i = 1; i < length; ++i) {
         if ((byte(i) & 0xc0) != 0x80) return {};
@@ -52,10 +58,20 @@ bool is_zero_width(std::uint32_t c) {
 
 // East Asian Wide and Fullwidth blocks (Unicode Standard Annex 11), coarse.
 bool is_wide(std::uint32_t c) {
-    static constexpr auto kWide = std::to_array<std::pair<std::uint32_t, std::uint32_t>>({
-        {0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3041, 0x33ff}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xa000, 0xa4cf},
-        {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1f64f},
-        {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}});
+    static constexpr auto kWide = std::to_array<std::pair<std::uint32_t, std::uint32_t>>({{0x1100, 0x115f},
+                                                                                          {0x2e80, 0x303e},
+                                                                                          {0x3041, 0x33ff},
+                                                                                          {0x3400, 0x4dbf},
+                                                                                          {0x4e00, 0x9fff},
+                                                                                          {0xa000, 0xa4cf},
+                                                                                          {0xac00, 0xd7a3},
+                                                                                          {0xf900, 0xfaff},
+                                                                                          {0xfe30, 0xfe6f},
+                                                                                          {0xff00, 0xff60},
+                                                                                          {0xffe0, 0xffe6},
+                                                                                          {0x1f300, 0x1f64f},
+                                                                                          {0x1f900, 0x1f9ff},
+                                                                                          {0x20000, 0x3fffd}});
     for (const auto& [first, last] : kWide) {
         if (c >= first && c <= last) return true;
     }

@@ -56,13 +56,16 @@ Result<Translation> AddressSpace::translate(Gva address) const {
 // Keeps what an entry at the given level said, for refill().
 void AddressSpace::remember(std::uint64_t address, unsigned shift, std::uint64_t frame, bool is_table) const {
     if (walk::entry_size(mode_) != 8) return;
-    const auto host_of = [&](std::uint64_t table) { return direct_ != nullptr ? direct_->resolve(table, kPageSize) : nullptr; };
+    const auto host_of = [&](std::uint64_t table) {
+        return direct_ != nullptr ? direct_->resolve(table, kPageSize) : nullptr;
+    };
     if (shift == kDirectoryShift && is_table) {
         directories_[(address >> kDirectoryShift) % kDirectories] = {address >> kDirectoryShift, host_of(frame)};
         return;
     }
     if (is_table && shift != kRegionShift) return;
-    regions_[(address >> kRegionShift) % kRegions] = {address >> kRegionShift, is_table ? frame : frame & ~(kRegionSize - 1),
+    regions_[(address >> kRegionShift) % kRegions] = {address >> kRegionShift,
+                                                      is_table ? frame : frame & ~(kRegionSize - 1),
                                                       is_table ? host_of(frame) : nullptr, is_table};
 }
 
@@ -112,7 +115,8 @@ bool AddressSpace::refill_region(std::uint64_t address, Region& region) const {
     const auto raw = load<std::uint64_t>(walk::entry_address(mode_, level, 0, address) + directory.host);
     const walk::Entry entry = walk::decode(mode_, level, raw);
     if (!entry.present || entry.malformed || !direct_->copy_is_good()) return false;
-    region = {address >> kRegionShift, entry.frame, entry.large ? nullptr : direct_->resolve(entry.frame, kPageSize), !entry.large};
+    region = {address >> kRegionShift, entry.frame, entry.large ? nullptr : direct_->resolve(entry.frame, kPageSize),
+              !entry.large};
     return true;
 }
 
@@ -165,7 +169,8 @@ Result<void> AddressSpace::read(Gva address, std::span<std::byte> out) const {
     const std::uint64_t inside = address.value % kPageSize;
     if (out.size() > kPageSize - inside) return read_across(address, out);
     if (out.empty()) return {};
-    if (const std::byte* host = find(address, out.size()); host != nullptr && copy_from(host, out)) [[likely]] return {};
+    if (const std::byte* host = find(address, out.size()); host != nullptr && copy_from(host, out)) [[likely]]
+        return {};
     check_generation();
     return read_in_page(address, out);
 }

@@ -81,7 +81,8 @@ std::optional<Error> AddressSpace::fill(Batch& batch, Gva address, std::size_t s
     std::uint64_t at = address.value + skip;
     out = out.subspan(skip);
     while (!out.empty() && !batch.full()) {
-        if (at < address.value) return Error::make_at(Errc::out_of_range, Origin::translate, at, "read past the last address");
+        if (at < address.value)
+            return Error::make_at(Errc::out_of_range, Origin::translate, at, "read past the last address");
         auto entry = entry_for(Gva{at});
         if (!entry) return walk::failed_at(at, entry.error());
         const auto take = static_cast<std::size_t>(std::min<std::uint64_t>(left_in_page(at), out.size()));
@@ -106,7 +107,8 @@ AddressSpace::Outcome AddressSpace::transfer(Gva address, std::span<std::byte> o
         for (std::size_t i = 0; i < pieces && !outcome.error; ++i) {
             const ReadOp& op = batch.ops[i];
             outcome.done += op.ok ? op.out.size() : salvage(op);
-            if (!op.ok) outcome.error = Error::make_at(op.status, Origin::source, address.value + outcome.done, "virtual read");
+            if (!op.ok)
+                outcome.error = Error::make_at(op.status, Origin::source, address.value + outcome.done, "virtual read");
         }
         if (!outcome.error && stop) {
             outcome.source_gone = stop->code == Errc::stale || stop->code == Errc::permission;
@@ -121,7 +123,8 @@ std::size_t AddressSpace::salvage(const ReadOp& failed) const {
     std::size_t done = 0;
     while (done < failed.out.size()) {
         const Gpa at = failed.address.wrap_plus(done);
-        const auto take = static_cast<std::size_t>(std::min<std::uint64_t>(left_in_page(at.value), failed.out.size() - done));
+        const auto take = static_cast<std::size_t>(
+            std::min<std::uint64_t>(left_in_page(at.value), failed.out.size() - done));
         if (!memory_->read(at, failed.out.subspan(done, take))) break;
         done += take;
     }

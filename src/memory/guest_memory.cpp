@@ -114,7 +114,8 @@ Result<void> GuestMemory::read(std::span<ReadOp> ops) {
             const auto take = static_cast<std::size_t>(std::min<std::uint64_t>(rest.size(), extent->size - inside));
             VITRINE_CHECK(pieces.add(op, extent->offset + inside, rest.first(take)));
             rest = rest.subspan(take);
-            address += take;  // wraps to 0 only past the last byte of a range that ends below 2^64: then find_extent decides
+            address +=
+                take;  // wraps to 0 only past the last byte of a range that ends below 2^64: then find_extent decides
         }
     }
     return pieces.flush();
@@ -151,14 +152,16 @@ Result<void> GuestMemory::read_strided(Gpa start, std::uint64_t stride, std::uin
         const std::uint64_t end = extent.start.value + extent.size;
         if (end <= start.value) continue;
         const std::uint64_t skip = extent.start.value > start.value ? extent.start.value - start.value : 0;
-        std::uint64_t next = skip / stride + (skip % stride != 0 ? 1 : 0);  // the first piece that starts in this extent
+        std::uint64_t next = skip / stride +
+                             (skip % stride != 0 ? 1 : 0);  // the first piece that starts in this extent
         if (next >= count) break;
         std::uint64_t begin = start.value + next * stride;
         if (begin >= end) continue;
         if (end - begin >= width) {
             const std::uint64_t take = std::min<std::uint64_t>((end - begin - width) / stride + 1, count - next);
             VITRINE_CHECK(store_->read_strided(extent.offset + (begin - extent.start.value), stride, width,
-                                               static_cast<std::size_t>(take), out.subspan(next * width, take * width)));
+                                               static_cast<std::size_t>(take),
+                                               out.subspan(next * width, take * width)));
             next += take;
             begin += take * stride;
         }

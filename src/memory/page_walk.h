@@ -11,13 +11,13 @@
 namespace vitrine::walk {
 
 struct Level {
-    const char* name;       // for errors: which level failed
-    unsigned shift;         // lowest bit of the virtual address that this level's index takes
+    const char* name;  // for errors: which level failed
+    unsigned shift;    // lowest bit of the virtual address that this level's index takes
     unsigned index_bits;
     std::uint64_t reserved;        // bits that must be clear in an entry that points to a table or a 4 KiB page
     std::uint64_t reserved_large;  // and in one that maps a large page
     bool may_be_large;
-    bool has_permissions;   // false: the level's entries carry neither R/W nor U/S (PAE's top level)
+    bool has_permissions;  // false: the level's entries carry neither R/W nor U/S (PAE's top level)
 };
 
 inline constexpr std::uint64_t kPresent = 1u << 0;

@@ -87,8 +87,14 @@ class Enumerator {
 public:
     Enumerator(PhysicalMemory& memory, PagingMode mode, std::uint64_t first, std::uint64_t last, WalkBudget budget,
                FunctionRef<bool(const MappedRun&)> visit)
-        : memory_(memory), mode_(mode), levels_(walk::levels(mode)), first_(first), last_(last), max_nodes_(budget.nodes),
-          deadline_(budget.time), visit_(visit) {}
+        : memory_(memory),
+          mode_(mode),
+          levels_(walk::levels(mode)),
+          first_(first),
+          last_(last),
+          max_nodes_(budget.nodes),
+          deadline_(budget.time),
+          visit_(visit) {}
 
     WalkReport run(std::uint64_t root) {
         const bool whole = walk_table(0, root, 0, {});
@@ -116,8 +122,8 @@ private:
     bool add(const MappedRun& run) {
         if (pending_) {
             MappedRun& p = *pending_;
-            if (p.va.value + p.size == run.va.value && p.pa.value + p.size == run.pa.value && p.writable == run.writable &&
-                p.user == run.user && p.executable == run.executable) {
+            if (p.va.value + p.size == run.va.value && p.pa.value + p.size == run.pa.value &&
+                p.writable == run.writable && p.user == run.user && p.executable == run.executable) {
                 p.size += run.size;
                 return true;
             }

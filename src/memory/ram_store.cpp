@@ -80,7 +80,8 @@ Result<void> RamStore::read_strided(std::uint64_t offset, std::uint64_t stride, 
     for (const StoreRange& part : populated({offset, std::min(span_size, size() - offset)})) {
         const std::uint64_t from = part.offset - offset;
         const std::uint64_t to = from + part.size;
-        const std::uint64_t skip = from < width ? 0 : (from - width) / stride + 1;  // first piece that ends after `from`
+        const std::uint64_t skip = from < width ? 0
+                                                : (from - width) / stride + 1;  // first piece that ends after `from`
         const std::size_t first = std::max(next, static_cast<std::size_t>(skip));
         const std::size_t end = static_cast<std::size_t>(std::min<std::uint64_t>(count, (to + stride - 1) / stride));
         if (first >= end) continue;
@@ -109,7 +110,8 @@ Result<void> MemoryLayout::validate(std::uint64_t store_size) const {
     for (const LayoutExtent& extent : extents) {
         if (extent.size == 0) return refuse("an empty range");
         if (extent.start.value < free_from) return refuse("ranges overlap or are out of order");
-        if (__builtin_add_overflow(extent.start.value, extent.size, &free_from)) return refuse("a range ends above 2^64");
+        if (__builtin_add_overflow(extent.start.value, extent.size, &free_from))
+            return refuse("a range ends above 2^64");
         if (extent.offset > store_size || store_size - extent.offset < extent.size) {
             return refuse("a range lies outside the stored bytes");
         }

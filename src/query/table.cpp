@@ -56,9 +56,11 @@ private:
 
 Result<WalkReport> generate(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
     LinuxGuest* linux_guest = guest.as_linux();
-    if (linux_guest != nullptr && table.generate_linux != nullptr) return table.generate_linux(*linux_guest, context, sink);
+    if (linux_guest != nullptr && table.generate_linux != nullptr)
+        return table.generate_linux(*linux_guest, context, sink);
     if (table.generate_any != nullptr) return table.generate_any(guest, context, sink);
-    return Error::with_text(Errc::unsupported, Origin::table, fmt::format("there is no table {} for this kind of guest", table.spec.name));
+    return Error::with_text(Errc::unsupported, Origin::table,
+                            fmt::format("there is no table {} for this kind of guest", table.spec.name));
 }
 
 }  // namespace

@@ -21,10 +21,8 @@ struct Scheme {
     std::string_view prefix;
     TargetKind kind;
 };
-constexpr auto kSchemes = std::to_array<Scheme>({{"qemu:", TargetKind::qemu},
-                                                 {"qmp:", TargetKind::qmp},
-                                                 {"kvm:", TargetKind::kvm},
-                                                 {"file:", TargetKind::file}});
+constexpr auto kSchemes = std::to_array<Scheme>(
+    {{"qemu:", TargetKind::qemu}, {"qmp:", TargetKind::qmp}, {"kvm:", TargetKind::kvm}, {"file:", TargetKind::file}});
 
 Error usage(std::string text) { return Error::with_text(Errc::usage, Origin::user, std::move(text), kForms); }
 
@@ -33,7 +31,8 @@ bool looks_like_scheme(std::string_view text) {
     const std::size_t colon = text.find(':');
     if (colon == std::string_view::npos || colon == 0) return false;
     const std::string_view word = text.substr(0, colon);
-    return std::all_of(word.begin(), word.end(), [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; });
+    return std::all_of(word.begin(), word.end(),
+                       [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; });
 }
 
 Result<std::unique_ptr<Machine>> open_kvm(const std::string& text, const OpenOptions& options) {
@@ -50,7 +49,8 @@ Result<Target> parse_target(std::string_view text) {
         if (!text.starts_with(scheme.prefix)) continue;
         const std::string_view rest = text.substr(scheme.prefix.size());
         if (rest.empty()) return usage(fmt::format("nothing follows '{}'", scheme.prefix));
-        if (scheme.kind == TargetKind::kvm && !parse_decimal(rest)) return usage(fmt::format("'{}' is no process id", rest));
+        if (scheme.kind == TargetKind::kvm && !parse_decimal(rest))
+            return usage(fmt::format("'{}' is no process id", rest));
         return Target{scheme.kind, std::string(rest)};
     }
     std::string path(text);

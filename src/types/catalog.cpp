@@ -96,7 +96,8 @@ std::vector<TypeId> TypeCatalog::candidates(const NameQuery& query) const {
     std::vector<TypeId> found;
     const std::pair<std::uint64_t, TypeId> from{name_hash(query.name), 0};
     auto it = std::lower_bound(by_name_.begin(), by_name_.end(), from);
-    for (std::size_t looked = 0; it != by_name_.end() && it->first == from.first && looked < kMaxSameName; ++it, ++looked) {
+    for (std::size_t looked = 0; it != by_name_.end() && it->first == from.first && looked < kMaxSameName;
+         ++it, ++looked) {
         const Type& type = types_[it->second];
         if (query.kind && type.kind != *query.kind) continue;
         if (name(type.name) == query.name) found.push_back(it->second);
@@ -108,9 +109,11 @@ bool TypeCatalog::same_definition(const Type& a, const Type& b) const {
     if (a.size != b.size || a.is_signed != b.is_signed) return false;
     if (a.kind == TypeKind::typedef_) return a.target == b.target || size_of(a.target) == size_of(b.target);
     const auto same_name = [this](std::uint32_t x, std::uint32_t y) { return x == y || name(x) == name(y); };
-    return std::ranges::equal(members(a), members(b), [&](const Member& x, const Member& y) {
-               return x.bit_offset == y.bit_offset && x.bit_size == y.bit_size && same_name(x.name, y.name);
-           }) &&
+    return std::ranges::equal(members(a), members(b),
+                              [&](const Member& x, const Member& y) {
+                                  return x.bit_offset == y.bit_offset && x.bit_size == y.bit_size &&
+                                         same_name(x.name, y.name);
+                              }) &&
            std::ranges::equal(enumerators(a), enumerators(b), [&](const Enumerator& x, const Enumerator& y) {
                return x.value == y.value && same_name(x.name, y.name);
            });
@@ -125,14 +128,13 @@ Result<TypeId> TypeCatalog::choose(const NameQuery& query, std::span<const TypeI
                 first = id;
             } else if (!same_definition(types_[*first], types_[id])) {
                 return Error::with_text(Errc::ambiguous, Origin::types,
-                                        fmt::format("{} '{}' has several different definitions in {}",
-                                                    to_string(kind), query.name, origin_));
+                                        fmt::format("{} '{}' has several different definitions in {}", to_string(kind),
+                                                    query.name, origin_));
             }
         }
         if (first) return *first;
     }
-    return Error::with_text(Errc::not_found, Origin::types,
-                            fmt::format("no type '{}' in {}", query.name, origin_));
+    return Error::with_text(Errc::not_found, Origin::types, fmt::format("no type '{}' in {}", query.name, origin_));
 }
 
 Result<TypeId> TypeCatalog::find(std::string_view text) const {

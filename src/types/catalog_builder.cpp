@@ -134,8 +134,8 @@ Result<std::shared_ptr<const TypeCatalog>> CatalogBuilder::build(std::string ori
     if (pointer_size != 4 && pointer_size != 8) {
         return Error::with_text(Errc::usage, Origin::types, "pointers have 4 or 8 bytes");
     }
-    VITRINE_CHECK(check_catalog(
-        {catalog->types_, catalog->members_, catalog->enumerators_, catalog->strings_, pointer_size}));
+    VITRINE_CHECK(
+        check_catalog({catalog->types_, catalog->members_, catalog->enumerators_, catalog->strings_, pointer_size}));
     catalog->pointer_size_ = pointer_size;
     catalog->origin_ = std::move(origin);
     catalog->by_name_ = index_names(*catalog, catalog->types_);

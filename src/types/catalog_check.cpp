@@ -56,9 +56,7 @@ private:
     static Error malformed(std::string text) {
         return Error::with_text(Errc::malformed, Origin::types, std::move(text));
     }
-    static Error malformed(TypeId id, std::string_view text) {
-        return malformed(fmt::format("type {}: {}", id, text));
-    }
+    static Error malformed(TypeId id, std::string_view text) { return malformed(fmt::format("type {}: {}", id, text)); }
 
     Result<void> check_indices(TypeId id) const {
         const Type& type = t_.types[id];
@@ -80,7 +78,8 @@ private:
 
     Result<void> check_members(TypeId id) const {
         const Type& type = t_.types[id];
-        if (std::uint64_t{type.first} + type.count > t_.members.size()) return malformed(id, "members outside their table");
+        if (std::uint64_t{type.first} + type.count > t_.members.size())
+            return malformed(id, "members outside their table");
         for (const Member& m : t_.members.subspan(type.first, type.count)) {
             if (m.name >= t_.strings.size()) return malformed(id, "member's name outside the string table");
             if (m.type >= t_.types.size()) {
@@ -100,8 +99,7 @@ private:
             const std::uint32_t children = is_aggregate(type.kind) ? type.count : 1;
             bool descended = false;
             while (frame.next < children) {
-                const TypeId child =
-                    is_aggregate(type.kind) ? t_.members[type.first + frame.next].type : type.target;
+                const TypeId child = is_aggregate(type.kind) ? t_.members[type.first + frame.next].type : type.target;
                 ++frame.next;
                 if (enter_leaf(child)) continue;
                 VITRINE_CHECK(enter(child));  // may move the stack: frame is stale from here on

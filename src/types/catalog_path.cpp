@@ -91,8 +91,9 @@ private:
         switch (MemberSearch(catalog_, name).run(type, at_.bit_offset, 0, found)) {
             case Search::found: break;
             case Search::absent:
-                return Error::with_text(Errc::not_found, Origin::types,
-                                        fmt::format("no member '{}' in '{}'", name, catalog_.declaration(at_.type, "")));
+                return Error::with_text(
+                    Errc::not_found, Origin::types,
+                    fmt::format("no member '{}' in '{}'", name, catalog_.declaration(at_.type, "")));
             case Search::exhausted:
                 return Error::with_text(Errc::limit, Origin::types,
                                         fmt::format("member '{}': anonymous structures nest too deeply", name));
@@ -122,7 +123,8 @@ private:
         }
         const std::optional<std::uint64_t> size = catalog_.size_of(type.target);
         std::uint64_t bits = 0;
-        if (!size || __builtin_mul_overflow(*size, index, &bits) || __builtin_mul_overflow(bits, std::uint64_t{8}, &bits) ||
+        if (!size || __builtin_mul_overflow(*size, index, &bits) ||
+            __builtin_mul_overflow(bits, std::uint64_t{8}, &bits) ||
             __builtin_add_overflow(at_.bit_offset, bits, &at_.bit_offset)) {
             return Error::with_text(Errc::out_of_range, Origin::types,
                                     fmt::format("member path '{}': element {} has no place", path_, index));
@@ -135,9 +137,9 @@ private:
 
     [[nodiscard]] Error not_a_structure(const Type& type, std::string_view name) const {
         const char* advice = type.kind == TypeKind::pointer ? "; it has to be followed first" : "";
-        return Error::with_text(
-            Errc::not_found, Origin::types,
-            fmt::format("no member '{}': '{}' is a {}{}", name, catalog_.declaration(at_.type, ""), to_string(type.kind), advice));
+        return Error::with_text(Errc::not_found, Origin::types,
+                                fmt::format("no member '{}': '{}' is a {}{}", name, catalog_.declaration(at_.type, ""),
+                                            to_string(type.kind), advice));
     }
 
     const TypeCatalog& catalog_;

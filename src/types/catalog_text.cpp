@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxDeclaration = 4 * 1024;
 constexpr std::size_t kMaxDefinition = 256 * 1024;
-constexpr unsigned kMaxSteps = 64;      // pointers, dimensions and modifiers of one declarator
-constexpr unsigned kMaxNesting = 12;    // function types inside parameters; structures printed inside structures
+constexpr unsigned kMaxSteps = 64;    // pointers, dimensions and modifiers of one declarator
+constexpr unsigned kMaxNesting = 12;  // function types inside parameters; structures printed inside structures
 constexpr std::string_view kCut = "...";
 
 std::string_view keyword(const Type& type) {
@@ -113,13 +113,15 @@ private:
             if (i != 0) text += ", ";
             if (left_ == 0) return text + std::string(kCut) + ")";
             const bool variadic = i + 1 == list.size() && list[i].type == 0 && list[i].name == 0;
-            text += variadic ? std::string("...")
-                             : declaration(list[i].type, std::string(catalog_.name(list[i].name)), nesting + 1, false, 0);
+            text += variadic
+                        ? std::string("...")
+                        : declaration(list[i].type, std::string(catalog_.name(list[i].name)), nesting + 1, false, 0);
         }
         return text + ")";
     }
 
-    std::string base(TypeId id, const Type& type, unsigned nesting, bool expand, unsigned indent, std::uint64_t offset) {
+    std::string base(TypeId id, const Type& type, unsigned nesting, bool expand, unsigned indent,
+                     std::uint64_t offset) {
         const std::string_view word = keyword(type);
         const std::string_view name = catalog_.type_name(id);
         if (!take(name.size())) return std::string(kCut);
@@ -149,7 +151,8 @@ private:
         for (const Enumerator& e : catalog_.enumerators(type)) {
             const std::string line = type.is_signed
                                          ? fmt::format("{}\t{} = {},\n", tabs, catalog_.name(e.name), e.value)
-                                         : fmt::format("{}\t{} = {},\n", tabs, catalog_.name(e.name), static_cast<std::uint64_t>(e.value));
+                                         : fmt::format("{}\t{} = {},\n", tabs, catalog_.name(e.name),
+                                                       static_cast<std::uint64_t>(e.value));
             if (!take(line.size())) {
                 text += tabs + "\t...\n";
                 return;
@@ -168,7 +171,9 @@ private:
             std::string declarator(catalog_.name(m.name));
             if (m.bit_size != 0) declarator += fmt::format(":{}", m.bit_size);
             const std::uint64_t offset = base_offset + m.bit_offset;
-            const std::string line = tabs + declaration(m.type, std::move(declarator), nesting, true, indent + 1, offset) + ";";
+            const std::string line = tabs +
+                                     declaration(m.type, std::move(declarator), nesting, true, indent + 1, offset) +
+                                     ";";
             text += with_comment(line, offset, m);
             (void)take(40);
         }
@@ -179,8 +184,9 @@ private:
     std::string with_comment(const std::string& line, std::uint64_t bit_offset, const Member& m) const {
         const std::uint64_t size = catalog_.size_of(m.type).value_or(0);
         const std::size_t last_line = line.rfind('\n') == std::string::npos ? 0 : line.rfind('\n') + 1;
-        const std::size_t width = line.size() - last_line + 7 * static_cast<std::size_t>(std::count(
-                                      line.begin() + static_cast<std::ptrdiff_t>(last_line), line.end(), '\t'));
+        const std::size_t width = line.size() - last_line +
+                                  7 * static_cast<std::size_t>(std::count(
+                                          line.begin() + static_cast<std::ptrdiff_t>(last_line), line.end(), '\t'));
         const std::string pad(width < 56 ? 56 - width : 1, ' ');
         if (m.bit_size == 0 || size == 0) return fmt::format("{}{}/* {:5} {:5} */\n", line, pad, bit_offset / 8, size);
         const std::uint64_t unit = bit_offset / (size * 8) * size;

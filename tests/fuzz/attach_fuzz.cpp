@@ -3,9 +3,9 @@
 //
 // The input: one byte that chooses a base image and how the kernel is found, then changes of 4 + n bytes: which part of memory (1), where in
 // it (2), how many bytes (1, at most 16), and the bytes. VITRINE_FUZZ_IMAGE=FILE takes a raw image of a real guest instead.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -79,7 +79,7 @@ Base make_base(GuestDescription description) {
 // A raw file of one block; all of it can be changed.
 std::optional<Base> load_base(const char* path) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat facts {};
+    struct stat facts{};
     if (fd < 0 || fstat(fd, &facts) != 0 || facts.st_size <= 0 || facts.st_size > (1ll << 30)) return std::nullopt;
     std::vector<std::byte> bytes(static_cast<std::size_t>(facts.st_size));
     for (std::size_t done = 0; done < bytes.size();) {
@@ -115,7 +115,8 @@ std::optional<Base> load_base(const char* path) {
     part(proven.region_va.wrap_plus(proven.kallsyms.names), 65536);
     part(proven.region_va.wrap_plus(proven.kallsyms.addresses), 65536);
     using linux_os::SymbolId;
-    for (const SymbolId id : {SymbolId::linux_banner, SymbolId::phys_base, SymbolId::init_task, SymbolId::modules, SymbolId::start_notes}) {
+    for (const SymbolId id :
+         {SymbolId::linux_banner, SymbolId::phys_base, SymbolId::init_task, SymbolId::modules, SymbolId::start_notes}) {
         if (const auto at = proven.symbols.get(id)) part(*at, 4096);
     }
     if (const auto at = proven.symbols.get(SymbolId::start_btf)) part(*at, 65536);
@@ -160,7 +161,8 @@ public:
             const std::uint64_t where = input[1] | std::uint64_t{input[2]} << 8;
             // Structures begin at multiples of 4.
             const std::uint64_t at = part.offset + where * 4 % part.size;
-            const std::size_t count = std::min<std::size_t>({std::size_t{input[3]} % 16 + 1, input.size() - 4, static_cast<std::size_t>(bytes_.size() - at)});
+            const std::size_t count = std::min<std::size_t>(
+                {std::size_t{input[3]} % 16 + 1, input.size() - 4, static_cast<std::size_t>(bytes_.size() - at)});
             Saved saved{at, count, {}};
             for (std::size_t i = 0; i < count; ++i) {
                 saved.bytes[i] = bytes_[at + i];
@@ -215,7 +217,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     AttachOptions options;
     options.use_cache = false;
     options.only_route = registers ? FindRoute::registers : FindRoute::page_tables;
-    auto machine = std::make_unique<SyntheticMachine>(base.store, std::vector{base.layout}, registers ? base.vcpus : std::vector<VcpuState>{});
+    auto machine = std::make_unique<SyntheticMachine>(base.store, std::vector{base.layout},
+                                                      registers ? base.vcpus : std::vector<VcpuState>{});
     const auto guest = Guest::attach(std::move(machine), options);
     if (!guest) {
         require(!guest.error().to_string().empty());

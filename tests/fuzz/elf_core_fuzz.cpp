@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (!out.empty()) std::memcpy(out.data(), data + offset, out.size());
         return true;
     };
-    if (auto known = known_format(bytes.first(std::min(size, kFormatHeadSize))); known && known->name.empty()) std::abort();
+    if (auto known = known_format(bytes.first(std::min(size, kFormatHeadSize))); known && known->name.empty())
+        std::abort();
     std::vector<VcpuState> vcpus;
     parse_elf_notes(bytes, true, vcpus);
     auto core = parse_elf_core({size, copy});

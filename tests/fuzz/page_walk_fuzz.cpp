@@ -21,7 +21,8 @@ void check(bool holds) {
     if (!holds) std::abort();
 }
 
-void check_address(GuestMemory& mapped, GuestMemory& called, const AddressSpace& space, const AddressSpace& other, Gva address) {
+void check_address(GuestMemory& mapped, GuestMemory& called, const AddressSpace& space, const AddressSpace& other,
+                   Gva address) {
     auto by_mapping = translate(mapped, space.mode(), space.root(), address);
     auto by_calls = translate(called, space.mode(), space.root(), address);
     check(by_mapping.has_value() == by_calls.has_value());
@@ -30,7 +31,8 @@ void check_address(GuestMemory& mapped, GuestMemory& called, const AddressSpace&
     for (int round = 0; round < 2; ++round) {
         const auto one = space.read_value<std::uint8_t>(address);
         const auto two = other.read_value<std::uint8_t>(address);
-        const auto truth = by_mapping ? mapped.read_value<std::uint8_t>(by_mapping->address) : Result<std::uint8_t>(by_mapping.error());
+        const auto truth = by_mapping ? mapped.read_value<std::uint8_t>(by_mapping->address)
+                                      : Result<std::uint8_t>(by_mapping.error());
         check(one.has_value() == truth.has_value() && two.has_value() == truth.has_value());
         if (truth) check(*one == *truth && *two == *truth);
     }

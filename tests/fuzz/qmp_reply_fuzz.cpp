@@ -56,7 +56,8 @@ void talk(std::string_view said) {
     address.sun_path[0] = '\0';
     const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
-    require(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0 && ::listen(listener.get(), 1) == 0);
+    require(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+            ::listen(listener.get(), 1) == 0);
     std::thread server([&] {
         const UniqueFd client(::accept(listener.get(), nullptr, nullptr));
         (void)::send(client.get(), said.data(), said.size(), MSG_NOSIGNAL);

@@ -51,16 +51,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint64_t random = words[2] | 1;
     for (std::size_t i = 0; i < layouts.size(); ++i) {
         check(layouts[i].validate(store->size()).has_value() && !layouts[i].certain);
-        for (std::size_t k = 0; k < i; ++k) check(layouts[k].extents != layouts[i].extents && layouts[k].name != layouts[i].name);
+        for (std::size_t k = 0; k < i; ++k)
+            check(layouts[k].extents != layouts[i].extents && layouts[k].name != layouts[i].name);
         GuestMemory memory(store, layouts[i]);
         check(memory.total_size() == store->size());
         for (int n = 0; n < 20; ++n) {
             random = random * 6364136223846793005 + 1442695040888963407;
             const Gpa address{random >> 27 & 0x1f'ffff'ffff};
             std::byte out[40];
-            const auto extent = std::find_if(layouts[i].extents.begin(), layouts[i].extents.end(), [&](const LayoutExtent& e) {
-                return address.value - e.start.value < e.size && e.size - (address.value - e.start.value) >= sizeof out;
-            });
+            const auto extent = std::find_if(layouts[i].extents.begin(), layouts[i].extents.end(),
+                                             [&](const LayoutExtent& e) {
+                                                 return address.value - e.start.value < e.size &&
+                                                        e.size - (address.value - e.start.value) >= sizeof out;
+                                             });
             const bool there = memory.read(address, out).has_value();
             check(there == (extent != layouts[i].extents.end()));
             if (there) check(out[7] == store->at(extent->offset + address.value - extent->start.value + 7));

@@ -28,8 +28,25 @@ public:
         std::int64_t value = 0;
     };
     enum Kind : std::uint32_t {
-        INT = 1, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DATASEC,
-        FLOAT, DECL_TAG, TYPE_TAG, ENUM64,
+        INT = 1,
+        PTR,
+        ARRAY,
+        STRUCT,
+        UNION,
+        ENUM,
+        FWD,
+        TYPEDEF,
+        VOLATILE,
+        CONST,
+        RESTRICT,
+        FUNC,
+        FUNC_PROTO,
+        VAR,
+        DATASEC,
+        FLOAT,
+        DECL_TAG,
+        TYPE_TAG,
+        ENUM64,
     };
 
     BtfWriter() { strings_.push_back('\0'); }
@@ -43,7 +60,8 @@ public:
         return at;
     }
     // A record as the format has it: the rest is up to the caller, by word().
-    std::uint32_t record(std::string_view name, std::uint32_t kind, std::uint32_t vlen, bool flag, std::uint32_t size_or_type) {
+    std::uint32_t record(std::string_view name, std::uint32_t kind, std::uint32_t vlen, bool flag,
+                         std::uint32_t size_or_type) {
         record_offsets_.push_back(types_.size());
         word(text(name));
         word(kind << 24 | vlen | (flag ? 1u << 31 : 0));
@@ -106,7 +124,9 @@ public:
     std::uint32_t reference(Kind kind, std::string_view name, std::uint32_t target) {
         return record(name, kind, 0, false, target);
     }
-    std::uint32_t type_definition(std::string_view name, std::uint32_t target) { return reference(TYPEDEF, name, target); }
+    std::uint32_t type_definition(std::string_view name, std::uint32_t target) {
+        return reference(TYPEDEF, name, target);
+    }
     std::uint32_t forward(std::string_view name, bool is_union) { return record(name, FWD, 0, is_union, 0); }
     std::uint32_t prototype(std::uint32_t returns, const std::vector<Member>& parameters) {
         const auto id = record("", FUNC_PROTO, static_cast<std::uint32_t>(parameters.size()), false, returns);
@@ -129,8 +149,12 @@ public:
     // header_length > 24: the fields after the known ones are zero.
     [[nodiscard]] std::vector<std::byte> blob(std::uint32_t header_length = 24) const {
         std::vector<std::byte> out(header_length);
-        const std::uint32_t fields[] = {0x0001eb9f, header_length, 0, static_cast<std::uint32_t>(types_.size()),
-                                        static_cast<std::uint32_t>(types_.size()), static_cast<std::uint32_t>(strings_.size())};
+        const std::uint32_t fields[] = {0x0001eb9f,
+                                        header_length,
+                                        0,
+                                        static_cast<std::uint32_t>(types_.size()),
+                                        static_cast<std::uint32_t>(types_.size()),
+                                        static_cast<std::uint32_t>(strings_.size())};
         std::memcpy(out.data(), fields, sizeof fields);
         out.insert(out.end(), types_.begin(), types_.end());
         const auto* chars = reinterpret_cast<const std::byte*>(strings_.data());

@@ -97,7 +97,8 @@ public:
     }
 
 private:
-    static Phdr make(std::uint32_t type, std::uint64_t offset, std::uint64_t va, std::uint64_t pa, std::uint64_t file_size, std::uint64_t memory_size) {
+    static Phdr make(std::uint32_t type, std::uint64_t offset, std::uint64_t va, std::uint64_t pa,
+                     std::uint64_t file_size, std::uint64_t memory_size) {
         Phdr p{};
         p.p_type = type;
         p.p_offset = static_cast<decltype(p.p_offset)>(offset);
@@ -112,7 +113,8 @@ private:
         const auto bytes = std::as_bytes(std::span<const T, 1>(&value, 1));
         to.insert(to.end(), bytes.begin(), bytes.end());
     }
-    static void append_note(std::vector<std::byte>& to, std::string_view name, std::uint32_t type, std::span<const std::byte> desc) {
+    static void append_note(std::vector<std::byte>& to, std::string_view name, std::uint32_t type,
+                            std::span<const std::byte> desc) {
         append(to, static_cast<std::uint32_t>(name.size() + 1));
         append(to, static_cast<std::uint32_t>(desc.size()));
         append(to, type);
@@ -124,7 +126,8 @@ private:
     }
     [[nodiscard]] std::vector<std::byte> make_notes() const {
         std::vector<std::byte> notes;
-        for (std::size_t i = 0; i < vcpus.size(); ++i) append_note(notes, "CORE", NT_PRSTATUS, std::vector<std::byte>(336));
+        for (std::size_t i = 0; i < vcpus.size(); ++i)
+            append_note(notes, "CORE", NT_PRSTATUS, std::vector<std::byte>(336));
         for (const CoreVcpu& vcpu : vcpus) {
             std::vector<std::byte> desc;
             append(desc, vcpu.version);
@@ -138,7 +141,8 @@ private:
                 append(desc, std::uint64_t{0});
                 append(desc, i == 4 ? vcpu.gs_base : 0xfffffe0000000000 + i * 0x1000);
             }
-            for (const std::uint64_t cr : {vcpu.cr0, std::uint64_t{0}, std::uint64_t{0x2222}, vcpu.cr3, vcpu.cr4}) append(desc, cr);
+            for (const std::uint64_t cr : {vcpu.cr0, std::uint64_t{0}, std::uint64_t{0x2222}, vcpu.cr3, vcpu.cr4})
+                append(desc, cr);
             if (vcpu.has_kernel_gs) append(desc, vcpu.kernel_gs_base);
             append_note(notes, "QEMU", 0, desc);
         }

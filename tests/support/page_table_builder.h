@@ -13,7 +13,8 @@ public:
     using Write64 = std::function<void(Gpa, std::uint64_t)>;
     using Read64 = std::function<std::uint64_t(Gpa)>;
 
-    static constexpr std::uint64_t kPresent = 1, kWrite = 2, kUser = 4, kLarge = 0x80, kNoExecute = std::uint64_t{1} << 63;
+    static constexpr std::uint64_t kPresent = 1, kWrite = 2, kUser = 4, kLarge = 0x80,
+                                   kNoExecute = std::uint64_t{1} << 63;
 
     // Memory: anything with write_value<T>(Gpa, T) and read_value<T>(Gpa), e.g. SyntheticMemory.
     template <class Memory>
@@ -21,7 +22,9 @@ public:
         : mode_(mode), next_(first_table.value), root_(allocate()) {
         if (mode == PagingMode::x86_32) {
             write_ = [&memory](Gpa at, std::uint64_t raw) { memory.write_value(at, static_cast<std::uint32_t>(raw)); };
-            read_ = [&memory](Gpa at) { return std::uint64_t{memory.template read_value<std::uint32_t>(at).value_or(0u)}; };
+            read_ = [&memory](Gpa at) {
+                return std::uint64_t{memory.template read_value<std::uint32_t>(at).value_or(0u)};
+            };
         } else {
             write_ = [&memory](Gpa at, std::uint64_t raw) { memory.write_value(at, raw); };
             read_ = [&memory](Gpa at) { return memory.template read_value<std::uint64_t>(at).value_or(0u); };
@@ -39,7 +42,7 @@ public:
     // flags: of the last entry; kPresent, and kLarge where page_size wants it, are added.
     void map(Gva va, Gpa pa, std::uint64_t page_size = kPageSize, std::uint64_t flags = kWrite) {
         Gpa table = root_;
-        for (unsigned level = top_level(); ; --level) {
+        for (unsigned level = top_level();; --level) {
             const Gpa entry = entry_address(table, va, level);
             if (page_size == size_of(level)) {
                 write_(entry, pa.value | flags | kPresent | (level > 1 ? kLarge : 0));
@@ -55,8 +58,10 @@ public:
             table = Gpa{raw & (mode_ == PagingMode::x86_32 ? 0xffff'f000 : kPteAddressMask)};
         }
     }
-    void map_range(Gva va, Gpa pa, std::uint64_t size, std::uint64_t page_size = kPageSize, std::uint64_t flags = kWrite) {
-        for (std::uint64_t done = 0; done < size; done += page_size) map(va.wrap_plus(done), pa.wrap_plus(done), page_size, flags);
+    void map_range(Gva va, Gpa pa, std::uint64_t size, std::uint64_t page_size = kPageSize,
+                   std::uint64_t flags = kWrite) {
+        for (std::uint64_t done = 0; done < size; done += page_size)
+            map(va.wrap_plus(done), pa.wrap_plus(done), page_size, flags);
     }
 
     [[nodiscard]] unsigned top_level() const {

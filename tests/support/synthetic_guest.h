@@ -25,28 +25,28 @@ namespace vitrine::test {
 
 struct GuestDescription {
     unsigned levels = 4;
-    bool isolation = false;            // page-table isolation
-    std::string kallsyms = "B";        // A, B, C, D (addresses in front), D-after
-    unsigned seqs = 3;                 // bytes of an entry of kallsyms_seqs_of_names; 0: none
+    bool isolation = false;      // page-table isolation
+    std::string kallsyms = "B";  // A, B, C, D (addresses in front), D-after
+    unsigned seqs = 3;           // bytes of an entry of kallsyms_seqs_of_names; 0: none
     unsigned markers = 4;
     bool uleb = true;
     bool absolute_percpu = false;
-    bool permissions = true;           // false: the whole image is writable and executable
-    bool small_pages = false;          // the image is mapped by 4 KiB pages
-    std::string btf = "kernel";        // kernel, none
+    bool permissions = true;     // false: the whole image is writable and executable
+    bool small_pages = false;    // the image is mapped by 4 KiB pages
+    std::string btf = "kernel";  // kernel, none
     bool vmcoreinfo = true;
     bool phys_base_symbol = true;
-    bool boot_clock = true;            // tk_core
+    bool boot_clock = true;  // tk_core
     std::uint64_t slide = 0x1a00'0000;
     std::uint64_t text_pa = 0x40'0000;
     std::uint64_t heap_pa = 0xa0'0000;
     std::vector<MemoryRange> ram{{Gpa{0}, 16u << 20}};
-    unsigned tasks = 8;                // 0 is the idle task, 1 init, 2 kthreadd; user and kernel ones alternate
-    unsigned threads = 3;              // of every third user process
+    unsigned tasks = 8;    // 0 is the idle task, 1 init, 2 kthreadd; user and kernel ones alternate
+    unsigned threads = 3;  // of every third user process
     unsigned modules = 3;
     TypeOptions types;
     std::string release = "6.1.0-77-made-amd64";
-    std::uint8_t build = 0x5a;         // fills the build-id
+    std::uint8_t build = 0x5a;                        // fills the build-id
     std::int64_t booted = 1'700'000'000'000'000'000;  // nanoseconds since the epoch
 };
 
@@ -57,8 +57,8 @@ struct SyntheticTask {
     bool kernel = false;
     std::string comm, full_name, path, cwd, cmdline;
     std::uint64_t start = 0;
-    Gpa root;      // page tables of a user process
-    std::vector<std::int32_t> threads;   // of leaders: all, the leader included
+    Gpa root;                           // page tables of a user process
+    std::vector<std::int32_t> threads;  // of leaders: all, the leader included
 };
 
 struct SyntheticModule {
@@ -72,12 +72,16 @@ class SyntheticGuest {
 public:
     using Tables = vitrine::testing::PageTableBuilder;
     static constexpr std::uint64_t kImageMap = 0xffff'ffff'8000'0000;
-    static constexpr std::uint64_t kPart = 2u << 20;   // text, read-only data, data: 2 MiB each
+    static constexpr std::uint64_t kPart = 2u << 20;  // text, read-only data, data: 2 MiB each
     static constexpr std::uint64_t kModules = 0xffff'ffff'c000'0000;
     static constexpr Gva kArguments{0x7ffd'0000'1000};
 
     explicit SyntheticGuest(GuestDescription description)
-        : d(std::move(description)), types(d.types), ram(d.ram), text(kImageMap + 0x100'0000 + d.slide), heap_next_(d.heap_pa),
+        : d(std::move(description)),
+          types(d.types),
+          ram(d.ram),
+          text(kImageMap + 0x100'0000 + d.slide),
+          heap_next_(d.heap_pa),
           direct_(d.levels == 5 ? 0xff11'0000'0000'0000 : 0xffff'8880'0000'0000) {
         place_variables();
         map_kernel();
@@ -92,7 +96,7 @@ public:
     const SyntheticTypes types;
     GuestRam ram;
     const Gva text;
-    std::vector<SyntheticTask> tasks;      // [0] is the idle task; leaders only
+    std::vector<SyntheticTask> tasks;  // [0] is the idle task; leaders only
     std::vector<SyntheticModule> modules;
     Gva btf;
     std::uint64_t btf_size = 0;
@@ -114,12 +118,16 @@ public:
         return Gpa{va.value - direct_};
     }
     [[nodiscard]] Gpa root() const { return physical(symbol("init_top_pgt")); }
-    [[nodiscard]] PagingMode mode() const { return d.levels == 5 ? PagingMode::x86_64_5level : PagingMode::x86_64_4level; }
+    [[nodiscard]] PagingMode mode() const {
+        return d.levels == 5 ? PagingMode::x86_64_5level : PagingMode::x86_64_4level;
+    }
     [[nodiscard]] Gva direct(Gpa at) const { return Gva{direct_ + at.value}; }
     [[nodiscard]] Gva member(Gva object, const std::string& name) const { return object.wrap_plus(types.offset(name)); }
 
     template <GuestScalar T>
-    void put(Gva at, T value) { ram.write_value(physical(at), value); }
+    void put(Gva at, T value) {
+        ram.write_value(physical(at), value);
+    }
     void put(Gva at, Gva pointer) { put(at, pointer.value); }
     void put_text(Gva at, std::string_view value) { ram.write(physical(at), std::as_bytes(std::span(value))); }
     void put_string(Gva at, std::string value) { put_text(at, std::string_view(value.c_str(), value.size() + 1)); }
@@ -127,7 +135,9 @@ public:
     void set(Gva object, const std::string& name, Gva value) { put(member(object, name), value.value); }
     void set32(Gva object, const std::string& name, std::uint32_t value) { put(member(object, name), value); }
     template <GuestScalar T>
-    [[nodiscard]] T get(Gva at) const { return *ram.read_value<T>(physical(at)); }
+    [[nodiscard]] T get(Gva at) const {
+        return *ram.read_value<T>(physical(at));
+    }
 
     Gva alloc(std::uint64_t size, std::uint64_t alignment = 64) {
         heap_next_ = (heap_next_ + alignment - 1) / alignment * alignment;
@@ -154,10 +164,12 @@ public:
         if (ram.size() > kFlat) return std::make_shared<SparseStore>(ram);
         return std::make_shared<vitrine::testing::VectorStore>(ram.flat(), mapped);
     }
-    [[nodiscard]] std::unique_ptr<SyntheticMachine> machine(std::vector<VcpuState> states = {}, bool mapped = false) const {
+    [[nodiscard]] std::unique_ptr<SyntheticMachine> machine(std::vector<VcpuState> states = {},
+                                                            bool mapped = false) const {
         return machine_over(store(mapped), std::move(states));
     }
-    [[nodiscard]] std::unique_ptr<SyntheticMachine> machine_over(std::shared_ptr<RamStore> over, std::vector<VcpuState> states = {}) const {
+    [[nodiscard]] std::unique_ptr<SyntheticMachine> machine_over(std::shared_ptr<RamStore> over,
+                                                                 std::vector<VcpuState> states = {}) const {
         return std::make_unique<SyntheticMachine>(std::move(over), std::vector{ram.layout()}, std::move(states));
     }
     [[nodiscard]] std::string banner() const {
@@ -191,14 +203,17 @@ private:
         };
         name("init_top_pgt", data());
         if (d.phys_base_symbol) variable("phys_base", 8);
-        for (const char* word : {"page_offset_base", "vmalloc_base", "vmemmap_base", "max_pfn", "e820_table", "nr_cpu_ids"}) variable(word, 8);
+        for (const char* word :
+             {"page_offset_base", "vmalloc_base", "vmemmap_base", "max_pfn", "e820_table", "nr_cpu_ids"})
+            variable(word, 8);
         variable("__per_cpu_offset", 64);
         variable("init_task", types.size("task_struct"));
         variable("init_cred", types.size("cred"));
         variable("init_fs", types.size("fs_struct"));
         variable("init_signals", types.size("signal_struct"));
         variable("init_struct_pid", types.size("pid") + 4 * types.size("upid"));
-        for (const char* other : {"init_files", "init_nsproxy", "init_sighand", "init_pid_ns", "idt_table"}) variable(other, 256);
+        for (const char* other : {"init_files", "init_nsproxy", "init_sighand", "init_pid_ns", "idt_table"})
+            variable(other, 256);
         variable("init_mm", types.size("mm_struct"));
         variable("modules", 16);
         variable("btf_modules", 16);
@@ -216,10 +231,12 @@ private:
         const std::uint64_t everything = kWrite;
         tables_->map_range(text, Gpa{d.text_pa}, kPart, page, d.permissions ? 0 : everything);
         tables_->map_range(rodata(), Gpa{d.text_pa + kPart}, kPart, page, d.permissions ? kNoExecute : everything);
-        tables_->map_range(data(), Gpa{d.text_pa + 2 * kPart}, kPart, page, d.permissions ? kWrite | kNoExecute : everything);
+        tables_->map_range(data(), Gpa{d.text_pa + 2 * kPart}, kPart, page,
+                           d.permissions ? kWrite | kNoExecute : everything);
         const std::uint64_t heap = d.heap_pa / kPart * kPart;
         for (std::uint64_t at = 0; at < 8u << 20; at += kPart) {
-            if (ram.contains(heap + at)) tables_->map(direct(Gpa{heap + at}), Gpa{heap + at}, kPart, kWrite | kNoExecute);
+            if (ram.contains(heap + at))
+                tables_->map(direct(Gpa{heap + at}), Gpa{heap + at}, kPart, kWrite | kNoExecute);
         }
         tables_->map_range(direct(Gpa{d.text_pa}), Gpa{d.text_pa}, 3 * kPart, kPart, kWrite | kNoExecute);
         tables_->map_range(Gva{kModules}, Gpa{d.heap_pa}, 4u << 20, kPageSize, kWrite);
@@ -242,12 +259,14 @@ private:
     Gpa process_tables(Gpa arguments) {
         const Gva pair = alloc(2 * kPageSize, 2 * kPageSize);
         const Gpa top = physical(pair);
-        for (std::uint64_t i = 256; i < 512; ++i) ram.write_value(top.wrap_plus(i * 8), *ram.read_value<std::uint64_t>(root().wrap_plus(i * 8)));
+        for (std::uint64_t i = 256; i < 512; ++i)
+            ram.write_value(top.wrap_plus(i * 8), *ram.read_value<std::uint64_t>(root().wrap_plus(i * 8)));
         Gpa table = top;
         for (unsigned level = d.levels; level > 1; --level) {
             const Gpa next = physical(alloc(kPageSize, kPageSize));
             ram.write_value(tables_->entry_address(table, kArguments, level), next.value | 0x67);
-            if (level == d.levels && d.isolation) ram.write_value(tables_->entry_address(top.wrap_plus(kPageSize), kArguments, level), next.value | 0x67);
+            if (level == d.levels && d.isolation)
+                ram.write_value(tables_->entry_address(top.wrap_plus(kPageSize), kArguments, level), next.value | 0x67);
             table = next;
         }
         ram.write_value(tables_->entry_address(table, kArguments, 1), arguments.value | 0x67);

@@ -17,8 +17,12 @@ namespace damage {
 inline constexpr std::uint64_t kArgumentsEnd = SyntheticGuest::kArguments.value + (1ull << 60);
 inline constexpr Gva kNowhere{0xffff'a000'dead'0000};  // canonical and mapped by nothing here
 
-inline Gva tasks_link(const SyntheticGuest& g, std::size_t i) { return g.member(g.tasks.at(i).address, "task_struct.tasks"); }
-inline Gva module_link(const SyntheticGuest& g, std::size_t i) { return g.member(g.modules.at(i).address, "module.list"); }
+inline Gva tasks_link(const SyntheticGuest& g, std::size_t i) {
+    return g.member(g.tasks.at(i).address, "task_struct.tasks");
+}
+inline Gva module_link(const SyntheticGuest& g, std::size_t i) {
+    return g.member(g.modules.at(i).address, "module.list");
+}
 inline const SyntheticTask& user_task(const SyntheticGuest& g) { return g.tasks.at(3); }
 
 // Every entry of this table points at the table itself.
@@ -40,7 +44,8 @@ inline Gva endless_string(SyntheticGuest& g) {
     Gpa table = g.root();
     if (g.d.levels == 5) {
         const Gpa entry = g.tables().entry_address(table, kWhere, 5);
-        if ((*g.ram.read_value<std::uint64_t>(entry) & 1) == 0) g.ram.write_value(entry, g.tables().allocate().value | 0x63);
+        if ((*g.ram.read_value<std::uint64_t>(entry) & 1) == 0)
+            g.ram.write_value(entry, g.tables().allocate().value | 0x63);
         table = Gpa{*g.ram.read_value<std::uint64_t>(entry) & kPteAddressMask};
     }
     g.ram.write_value(g.tables().entry_address(table, kWhere, 4), pointers.value | 0x63);
@@ -51,9 +56,12 @@ inline void strings_without_end(SyntheticGuest& g) {
     const Gva text = endless_string(g);
     for (const SyntheticTask& task : g.tasks) {
         g.put_text(g.member(task.address, "task_struct.comm"), std::string(16, 'A'));
-        if (!task.full_name.empty()) g.set(Gva{g.get<std::uint64_t>(g.member(task.address, "task_struct.worker_private"))}, "kthread.full_name", text);
+        if (!task.full_name.empty())
+            g.set(Gva{g.get<std::uint64_t>(g.member(task.address, "task_struct.worker_private"))}, "kthread.full_name",
+                  text);
     }
-    for (const SyntheticModule& module : g.modules) g.put_text(g.member(module.address, "module.name"), std::string(56, 'A'));
+    for (const SyntheticModule& module : g.modules)
+        g.put_text(g.member(module.address, "module.name"), std::string(56, 'A'));
     g.put_text(g.member(g.symbol("init_task"), "task_struct.comm"), "swapper/0AAAAAAA");
 }
 
@@ -121,7 +129,9 @@ inline void threads_in_a_circle(SyntheticGuest& g) {
 }
 
 inline void absurd_vmcoreinfo(SyntheticGuest& g) {
-    std::string text = "OSRELEASE=6.1.0\nSYMBOL(swapper_pg_dir)=fffffffffffffff8\nNUMBER(phys_base)=-9223372036854775808\nNUMBER(pgtable_l5_enabled)=99999999999999999999\n";
+    std::string text =
+        "OSRELEASE=6.1.0\nSYMBOL(swapper_pg_dir)=fffffffffffffff8\nNUMBER(phys_base)=-9223372036854775808\nNUMBER("
+        "pgtable_l5_enabled)=99999999999999999999\n";
     text.resize(kPageSize, 'X');  // and no NUL at its end
     g.ram.write(g.vmcoreinfo_page, std::as_bytes(std::span(text)));
 }
@@ -133,7 +143,8 @@ inline void many_forged_roots(SyntheticGuest& g) {
     const Gpa directory = g.tables().allocate();
     for (std::uint64_t i = 8; i < 512; ++i) g.ram.write_value(directory.wrap_plus(i * 8), leaf.value | 0x63);
     for (std::uint64_t i = 0; i < 512; ++i) g.ram.write_value(leaf.wrap_plus(i * 8), (i * kPageSize) | 0x63);
-    for (std::uint64_t at = g.heap_end().value / kPageSize * kPageSize + kPageSize; at + 2 * kPageSize <= g.ram.size(); at += 2 * kPageSize) {
+    for (std::uint64_t at = g.heap_end().value / kPageSize * kPageSize + kPageSize; at + 2 * kPageSize <= g.ram.size();
+         at += 2 * kPageSize) {
         g.ram.write_value(Gpa{at + 511 * 8}, (at + kPageSize) | 0x63);
         g.ram.write_value(Gpa{at + kPageSize + 510 * 8}, directory.value | 0x63);
         g.ram.write_value(Gpa{at + kPageSize + 511 * 8}, (at + kPageSize) | 0x63);
@@ -147,20 +158,34 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
     using namespace damage;
     static const std::map<std::string, Damage, std::less<>> all = {
         {"banner", [](G& g) { g.put_string(g.symbol("linux_banner"), "Minix version 3"); }},
-        {"phys_base", [](G& g) { g.put(g.symbol("phys_base"), g.get<std::uint64_t>(g.symbol("phys_base")) + 0x20'0000); }},
+        {"phys_base",
+         [](G& g) { g.put(g.symbol("phys_base"), g.get<std::uint64_t>(g.symbol("phys_base")) + 0x20'0000); }},
         {"init_top_pgt", [](G& g) { g.ram.write_value(g.root().wrap_plus(511 * 8), std::uint64_t{0}); }},
         {"btf_magic", [](G& g) { g.put(g.btf, std::uint16_t{0x1234}); }},
-        {"btf_cut_short", [](G& g) { g.ram.write(g.physical(g.btf.wrap_plus(g.btf_size / 2)), std::vector<std::byte>(g.btf_size / 2)); }},
+        {"btf_cut_short",
+         [](G& g) {
+             g.ram.write(g.physical(g.btf.wrap_plus(g.btf_size / 2)), std::vector<std::byte>(g.btf_size / 2));
+         }},
         {"init_task_name", [](G& g) { g.put_string(g.member(g.symbol("init_task"), "task_struct.comm"), "idle"); }},
-        {"task_list_empty", [](G& g) { g.put(tasks_link(g, 0), tasks_link(g, 0)); g.put(tasks_link(g, 0).wrap_plus(8), tasks_link(g, 0)); }},
+        {"task_list_empty",
+         [](G& g) {
+             g.put(tasks_link(g, 0), tasks_link(g, 0));
+             g.put(tasks_link(g, 0).wrap_plus(8), tasks_link(g, 0));
+         }},
         {"task_list_torn", [](G& g) { g.put(tasks_link(g, 4).wrap_plus(8), kNowhere); }},
         {"task_list_self_loop", [](G& g) { g.put(tasks_link(g, 4), tasks_link(g, 4)); }},
-        {"task_list_self_loop_forged", [](G& g) { g.put(tasks_link(g, 4), tasks_link(g, 4)); g.put(tasks_link(g, 4).wrap_plus(8), tasks_link(g, 4)); }},
-        {"task_list_loops_to_middle", [](G& g) {
+        {"task_list_self_loop_forged",
+         [](G& g) {
+             g.put(tasks_link(g, 4), tasks_link(g, 4));
+             g.put(tasks_link(g, 4).wrap_plus(8), tasks_link(g, 4));
+         }},
+        {"task_list_loops_to_middle",
+         [](G& g) {
              const std::size_t last = g.tasks.size() - 1;
              g.put(tasks_link(g, last), tasks_link(g, 3));
          }},
-        {"task_list_loops_to_middle_forged", [](G& g) {
+        {"task_list_loops_to_middle_forged",
+         [](G& g) {
              const std::size_t last = g.tasks.size() - 1;
              g.put(tasks_link(g, last), tasks_link(g, 3));
              g.put(tasks_link(g, 3).wrap_plus(8), tasks_link(g, last));
@@ -168,24 +193,36 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
         {"task_list_into_nothing", [](G& g) { g.put(tasks_link(g, 4), kNowhere); }},
         {"task_list_not_canonical", [](G& g) { g.put(tasks_link(g, 4), Gva{0x4141'4141'4141'4141}); }},
         {"task_list_wraps", [](G& g) { g.put(tasks_link(g, 4), Gva{0xffff'ffff'ffff'fff8}); }},
-        {"comm_without_end", [](G& g) { g.put_text(g.member(user_task(g).address, "task_struct.comm"), std::string(16, 'C')); }},
+        {"comm_without_end",
+         [](G& g) { g.put_text(g.member(user_task(g).address, "task_struct.comm"), std::string(16, 'C')); }},
         {"threads_in_a_circle", threads_in_a_circle},
-        {"threads_self_loop", [](G& g) {
+        {"threads_self_loop",
+         [](G& g) {
              const Gva node = g.member(user_task(g).address, "task_struct.thread_node");
              g.put(node, node);
          }},
         {"threads_into_nothing", [](G& g) { g.set(user_task(g).address, "task_struct.signal", kNowhere); }},
         {"modules_in_a_circle", [](G& g) { g.put(module_link(g, 2), module_link(g, 1)); }},
-        {"modules_in_a_forged_circle", [](G& g) { g.put(module_link(g, 2), module_link(g, 1)); g.put(module_link(g, 1).wrap_plus(8), module_link(g, 2)); }},
+        {"modules_in_a_forged_circle",
+         [](G& g) {
+             g.put(module_link(g, 2), module_link(g, 1));
+             g.put(module_link(g, 1).wrap_plus(8), module_link(g, 2));
+         }},
         {"modules_self_loop", [](G& g) { g.put(module_link(g, 1), module_link(g, 1)); }},
         {"modules_into_nothing", [](G& g) { g.put(g.symbol("modules"), kNowhere); }},
-        {"module_sizes_huge", [](G& g) {
+        {"module_sizes_huge",
+         [](G& g) {
              for (std::uint64_t i = 0; i < 7; ++i) {
-                 g.set32(g.member(g.modules[0].address, "module.mem").wrap_plus(i * g.types.size("module_memory")), "module_memory.size", 0xffff'ffff);
+                 g.set32(g.member(g.modules[0].address, "module.mem").wrap_plus(i * g.types.size("module_memory")),
+                         "module_memory.size", 0xffff'ffff);
              }
          }},
-        {"module_symbols_huge", [](G& g) { for (const auto& m : g.modules) g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 0xffff'ffff); }},
-        {"module_symbols_aliased", [](G& g) {
+        {"module_symbols_huge",
+         [](G& g) {
+             for (const auto& m : g.modules) g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 0xffff'ffff);
+         }},
+        {"module_symbols_aliased",
+         [](G& g) {
              const Gva text = endless_string(g);
              for (const auto& m : g.modules) {
                  g.set(m.kallsyms, "mod_kallsyms.symtab", text);
@@ -193,7 +230,8 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
                  g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 1u << 20);
              }
          }},
-        {"module_users_in_a_circle", [](G& g) {
+        {"module_users_in_a_circle",
+         [](G& g) {
              const Gva head = g.member(g.modules[0].address, "module.source_list");
              const Gva use{g.get<std::uint64_t>(head)};
              g.put(use, use);
@@ -209,7 +247,8 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
         {"entry_name_into_nothing", [](G& g) { g.set(exe_name(g), "qstr.name", kNowhere); }},
         {"pid_level_huge", [](G& g) { g.set32(user_task(g).thread_pid, "pid.level", 0xffff'ffff); }},
         {"pid_level_deepest", [](G& g) { g.set32(user_task(g).thread_pid, "pid.level", 32); }},
-        {"all_roots_self_map", [](G& g) {
+        {"all_roots_self_map",
+         [](G& g) {
              for (const SyntheticTask& task : g.tasks) {
                  if (!task.root.is_null()) map_to_itself(g, task.root);
              }
@@ -221,8 +260,13 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
         {"e820_sizes_huge", [](G& g) { g.put(g.e820.wrap_plus(12), ~std::uint64_t{0}); }},
         {"e820_into_nothing", [](G& g) { g.put(g.symbol("e820_table"), kNowhere); }},
         {"many_forged_roots", many_forged_roots},
-        {"build_id_note_huge", [](G& g) { g.put(g.symbol("__start_notes"), std::uint32_t{0xffff'fffd}); g.put(g.symbol("__start_notes").wrap_plus(4), std::uint32_t{0xffff'fffd}); }},
-        {"clock_absurd", [](G& g) { g.ram.write(g.physical(g.symbol("tk_core")), std::vector<std::byte>(256, std::byte{0x7f})); }},
+        {"build_id_note_huge",
+         [](G& g) {
+             g.put(g.symbol("__start_notes"), std::uint32_t{0xffff'fffd});
+             g.put(g.symbol("__start_notes").wrap_plus(4), std::uint32_t{0xffff'fffd});
+         }},
+        {"clock_absurd",
+         [](G& g) { g.ram.write(g.physical(g.symbol("tk_core")), std::vector<std::byte>(256, std::byte{0x7f})); }},
     };
     return all;
 }

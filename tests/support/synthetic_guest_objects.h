@@ -15,7 +15,8 @@ inline void SyntheticGuest::link(const std::vector<Gva>& nodes) {
     }
 }
 
-inline SyntheticTask SyntheticGuest::new_task(std::int32_t pid, std::int32_t tgid, std::int32_t parent, bool kernel, Gva at) {
+inline SyntheticTask SyntheticGuest::new_task(std::int32_t pid, std::int32_t tgid, std::int32_t parent, bool kernel,
+                                              Gva at) {
     SyntheticTask task;
     task.address = at;
     task.pid = pid;
@@ -23,7 +24,10 @@ inline SyntheticTask SyntheticGuest::new_task(std::int32_t pid, std::int32_t tgi
     task.parent = parent;
     task.kernel = kernel;
     task.start = static_cast<std::uint64_t>(pid) * 1'000'000'000 + 7;
-    task.comm = pid == 0 ? "swapper/0" : pid == 1 ? "init" : pid == 2 ? "kthreadd" : fmt::format("{}{}", kernel ? "kworker_u" : "daemon", pid);
+    task.comm = pid == 0   ? "swapper/0"
+                : pid == 1 ? "init"
+                : pid == 2 ? "kthreadd"
+                           : fmt::format("{}{}", kernel ? "kworker_u" : "daemon", pid);
     set32(at, "task_struct.pid", static_cast<std::uint32_t>(pid));
     set32(at, "task_struct.tgid", static_cast<std::uint32_t>(tgid));
     put_string(member(at, "task_struct.comm"), task.comm);
@@ -38,12 +42,14 @@ inline SyntheticTask SyntheticGuest::new_task(std::int32_t pid, std::int32_t tgi
 inline void SyntheticGuest::fill_identity(SyntheticTask& task) {
     task.uid = task.kernel || task.pid == 1 ? 0 : 1000 + static_cast<std::uint32_t>(task.pid);
     task.cred = task.pid == 0 ? symbol("init_cred") : alloc(types.size("cred"));
-    for (const char* id : {"cred.uid", "cred.gid", "cred.suid", "cred.sgid", "cred.euid", "cred.egid"}) set32(task.cred, id, task.uid);
+    for (const char* id : {"cred.uid", "cred.gid", "cred.suid", "cred.sgid", "cred.euid", "cred.egid"})
+        set32(task.cred, id, task.uid);
     task.thread_pid = task.pid == 0 ? symbol("init_struct_pid") : alloc(types.size("pid") + 2 * types.size("upid"));
     set32(task.thread_pid, "pid.level", 0);
     put(member(task.thread_pid, "pid.numbers").wrap_plus(types.offset("upid.nr")), task.pid);
     task.signal = task.pid == 0 ? symbol("init_signals") : alloc(types.size("signal_struct"));
-    for (std::uint64_t i = 0; i < 4; ++i) put(member(task.signal, "signal_struct.pids").wrap_plus(8 * i), task.thread_pid);
+    for (std::uint64_t i = 0; i < 4; ++i)
+        put(member(task.signal, "signal_struct.pids").wrap_plus(8 * i), task.thread_pid);
     set(task.address, "task_struct.real_cred", task.cred);
     set(task.address, "task_struct.cred", task.cred);
     set(task.address, "task_struct.thread_pid", task.thread_pid);
@@ -78,7 +84,8 @@ inline void SyntheticGuest::fill_user(SyntheticTask& task) {
     set(task.mm, "mm_struct.total_vm", 1000 + static_cast<std::uint64_t>(task.pid));
     const std::uint64_t stride = d.types.percpu_rss ? types.size("percpu_counter") : 8;
     const std::uint64_t count = d.types.percpu_rss ? types.offset("percpu_counter.count") : 0;
-    for (const std::uint64_t kind : {0u, 1u, 3u}) put(member(task.mm, "mm_struct.rss_stat").wrap_plus(kind * stride + count), std::int64_t{10});
+    for (const std::uint64_t kind : {0u, 1u, 3u})
+        put(member(task.mm, "mm_struct.rss_stat").wrap_plus(kind * stride + count), std::int64_t{10});
     task.exe_file = alloc(types.size("file"));
     set_path(member(task.exe_file, "file.f_path"), task.path);
     set(task.mm, "mm_struct.exe_file", task.exe_file);
@@ -93,16 +100,19 @@ inline void SyntheticGuest::make_tasks() {
         const bool kernel = i == 0 || i == 2 || (i > 2 && i % 2 == 0);
         const std::int32_t pid = i < 3 ? static_cast<std::int32_t>(i) : next_pid++;
         const std::int32_t parent = i < 3 ? 0 : kernel ? 2 : 1;
-        SyntheticTask task = new_task(pid, pid, parent, kernel, i == 0 ? symbol("init_task") : alloc(types.size("task_struct")));
+        SyntheticTask task = new_task(pid, pid, parent, kernel,
+                                      i == 0 ? symbol("init_task") : alloc(types.size("task_struct")));
         fill_identity(task);
         if (!kernel) fill_user(task);
         list.push_back(member(task.address, "task_struct.tasks"));
-        std::vector<Gva> threads = {member(task.signal, "signal_struct.thread_head"), member(task.address, "task_struct.thread_node")};
+        std::vector<Gva> threads = {member(task.signal, "signal_struct.thread_head"),
+                                    member(task.address, "task_struct.thread_node")};
         task.threads = {pid};
         const unsigned more = !kernel && i % 3 == 0 ? d.threads : 0;
         for (unsigned t = 0; t < more; ++t) {
             const SyntheticTask thread = new_task(next_pid++, pid, parent, false, alloc(types.size("task_struct")));
-            for (const char* shared : {"task_struct.signal", "task_struct.mm", "task_struct.real_cred", "task_struct.cred", "task_struct.fs", "task_struct.thread_pid"}) {
+            for (const char* shared : {"task_struct.signal", "task_struct.mm", "task_struct.real_cred",
+                                       "task_struct.cred", "task_struct.fs", "task_struct.thread_pid"}) {
                 set(thread.address, shared, get<std::uint64_t>(member(task.address, shared)));
             }
             threads.push_back(member(thread.address, "task_struct.thread_node"));
@@ -111,7 +121,8 @@ inline void SyntheticGuest::make_tasks() {
         link(threads);
         set32(task.signal, "signal_struct.nr_threads", 1 + more);
         tasks.push_back(task);
-        const auto parent_at = std::find_if(tasks.begin(), tasks.end(), [&](const SyntheticTask& t) { return t.pid == parent; });
+        const auto parent_at = std::find_if(tasks.begin(), tasks.end(),
+                                            [&](const SyntheticTask& t) { return t.pid == parent; });
         set(task.address, "task_struct.real_parent", parent_at->address);
     }
     link(list);
@@ -140,7 +151,8 @@ inline void SyntheticGuest::make_modules() {
             }
         } else {
             set(member(module.address, "module.core_layout"), "module_layout.base", module.base);
-            set32(member(module.address, "module.core_layout"), "module_layout.size", static_cast<std::uint32_t>(module.size));
+            set32(member(module.address, "module.core_layout"), "module_layout.size",
+                  static_cast<std::uint32_t>(module.size));
         }
         make_module_symbols(module);
         const Gva users = member(module.address, "module.source_list");
@@ -237,8 +249,10 @@ inline void SyntheticGuest::make_symbol_table(Gva at) {
     for (EncodedSymbol& filler : kernel_like_symbols(1200, d.absolute_percpu ? 60 : 0, 100, text.value)) {
         if (!symbols_.contains(filler.name)) all.push_back(std::move(filler));
     }
-    for (const auto& [symbol_name, where] : symbols_) all.push_back({where.value, where < rodata() ? 'T' : 'D', symbol_name});
-    std::stable_sort(all.begin(), all.end(), [](const EncodedSymbol& a, const EncodedSymbol& b) { return a.address < b.address; });
+    for (const auto& [symbol_name, where] : symbols_)
+        all.push_back({where.value, where < rodata() ? 'T' : 'D', symbol_name});
+    std::stable_sort(all.begin(), all.end(),
+                     [](const EncodedSymbol& a, const EncodedSymbol& b) { return a.address < b.address; });
     const Encoded encoded = encode_kallsyms(all, options);
     ram.write(physical(at), encoded.region);
     kallsyms_region = at;
@@ -273,10 +287,11 @@ inline void SyntheticGuest::make_machine_facts() {
     if (!d.vmcoreinfo) return;
     const Gva page = alloc(kPageSize, kPageSize);
     vmcoreinfo_page = physical(page);
-    put_string(page, fmt::format("OSRELEASE={}\nBUILD-ID={}\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)={:x}\nSYMBOL(_stext)={:x}\nNUMBER(phys_base)={}\n"
+    put_string(page, fmt::format("OSRELEASE={}\nBUILD-ID={}\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)={:x}\nSYMBOL(_stext)"
+                                 "={:x}\nNUMBER(phys_base)={}\n"
                                  "NUMBER(pgtable_l5_enabled)={}\nKERNELOFFSET={:x}\n",
-                                 d.release, build_id(), symbol("init_top_pgt").value, text.value, static_cast<std::int64_t>(phys_base()), d.levels == 5 ? 1 : 0,
-                                 d.slide));
+                                 d.release, build_id(), symbol("init_top_pgt").value, text.value,
+                                 static_cast<std::int64_t>(phys_base()), d.levels == 5 ? 1 : 0, d.slide));
 }
 
 }  // namespace vitrine::test

@@ -38,7 +38,8 @@ public:
         return sum;
     }
     [[nodiscard]] bool contains(std::uint64_t address) const {
-        return std::any_of(ranges_.begin(), ranges_.end(), [&](const MemoryRange& r) { return address - r.start.value < r.size; });
+        return std::any_of(ranges_.begin(), ranges_.end(),
+                           [&](const MemoryRange& r) { return address - r.start.value < r.size; });
     }
 
     void write(Gpa address, std::span<const std::byte> bytes) {
@@ -94,7 +95,9 @@ public:
 
     [[nodiscard]] std::vector<std::byte> flat() const {
         std::vector<std::byte> bytes(static_cast<std::size_t>(size()));
-        for_each_piece([&](std::uint64_t offset, std::span<const std::byte> piece) { std::memcpy(bytes.data() + offset, piece.data(), piece.size()); });
+        for_each_piece([&](std::uint64_t offset, std::span<const std::byte> piece) {
+            std::memcpy(bytes.data() + offset, piece.data(), piece.size());
+        });
         return bytes;
     }
     // A sparse file in block order.
@@ -102,7 +105,8 @@ public:
         const int fd = open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
         if (fd < 0 || ftruncate(fd, static_cast<off_t>(size())) != 0) throw std::runtime_error("cannot write " + path);
         for_each_piece([&](std::uint64_t offset, std::span<const std::byte> piece) {
-            if (pwrite(fd, piece.data(), piece.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(piece.size())) {
+            if (pwrite(fd, piece.data(), piece.size(), static_cast<off_t>(offset)) !=
+                static_cast<ssize_t>(piece.size())) {
                 throw std::runtime_error("cannot write " + path);
             }
         });
@@ -117,7 +121,8 @@ private:
             if (!offset) continue;
             // RAM may end inside a page.
             const std::uint64_t left = size() - *offset;
-            visit(*offset, std::span<const std::byte>(*page).first(static_cast<std::size_t>(std::min<std::uint64_t>(kPageSize, left))));
+            visit(*offset, std::span<const std::byte>(*page).first(
+                               static_cast<std::size_t>(std::min<std::uint64_t>(kPageSize, left))));
         }
     }
 
@@ -174,7 +179,8 @@ private:
 // Stands between a guest and its reader: each read can be refused or changed.
 class StoreFilter final : public RamStore {
 public:
-    explicit StoreFilter(std::shared_ptr<RamStore> inner, AccessMethod method = AccessMethod::synthetic) : inner_(std::move(inner)), method_(method) {}
+    explicit StoreFilter(std::shared_ptr<RamStore> inner, AccessMethod method = AccessMethod::synthetic)
+        : inner_(std::move(inner)), method_(method) {}
     [[nodiscard]] std::uint64_t size() const override { return inner_->size(); }
     [[nodiscard]] AccessMethod method() const override { return method_; }
     Result<void> read(std::span<StoreReadOp> ops) override {
@@ -207,7 +213,8 @@ private:
 
 class SyntheticMachine final : public Machine {
 public:
-    SyntheticMachine(std::shared_ptr<RamStore> store, std::vector<MemoryLayout> layouts, std::vector<VcpuState> vcpus = {})
+    SyntheticMachine(std::shared_ptr<RamStore> store, std::vector<MemoryLayout> layouts,
+                     std::vector<VcpuState> vcpus = {})
         : layouts_(std::move(layouts)), memory_(std::move(store), layouts_.front()), registers_(std::move(vcpus)) {
         info_.kind = "made up";
         info_.name = "made-up guest";

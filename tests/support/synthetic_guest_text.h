@@ -69,7 +69,8 @@ inline std::uint64_t parse_size(std::string_view text) {
         if (hex) part.remove_prefix(2);
         std::uint64_t value = 0;
         const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), value, hex ? 16 : 10);
-        if (error != std::errc{} || rest != part.data() + part.size()) throw std::runtime_error("not a number: " + std::string(part));
+        if (error != std::errc{} || rest != part.data() + part.size())
+            throw std::runtime_error("not a number: " + std::string(part));
         sum += value << shift;
     }
     return sum;

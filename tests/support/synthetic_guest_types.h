@@ -20,12 +20,12 @@ namespace vitrine::test {
 // Which of the alternatives that kernels have had.
 struct TypeOptions {
     std::uint32_t seed = 1;
-    bool module_memory = true;     // module.mem[], else core_layout (before 6.4)
-    bool new_state_name = true;    // task_struct.__state, else state (before 5.14)
-    bool percpu_rss = true;        // rss_stat is an array of percpu_counter (6.2 and later)
-    bool tk_data = true;           // struct tk_data has a name (6.13 and later)
-    bool wide_tasks = false;       // a large member in task_struct, so that its parts lie pages apart
-    std::string leave_out;         // "task_struct.tasks": a member that this kernel's types do not tell
+    bool module_memory = true;   // module.mem[], else core_layout (before 6.4)
+    bool new_state_name = true;  // task_struct.__state, else state (before 5.14)
+    bool percpu_rss = true;      // rss_stat is an array of percpu_counter (6.2 and later)
+    bool tk_data = true;         // struct tk_data has a name (6.13 and later)
+    bool wide_tasks = false;     // a large member in task_struct, so that its parts lie pages apart
+    std::string leave_out;       // "task_struct.tasks": a member that this kernel's types do not tell
 };
 
 class SyntheticTypes {
@@ -80,7 +80,9 @@ private:
         sizes_[name] = (at + align - 1) / align * align;
         return btf_.structure(name, sizes_[name], members);
     }
-    Part embed(std::string_view name, const std::string& structure, std::uint32_t id) const { return {name, id, size(structure), 8}; }
+    Part embed(std::string_view name, const std::string& structure, std::uint32_t id) const {
+        return {name, id, size(structure), 8};
+    }
     Part pointer(std::string_view name) const { return {name, pointer_, 8, 8}; }
     Part word(std::string_view name) const { return {name, u64_, 8, 8}; }
     Part u32(std::string_view name) const { return {name, u32_, 4, 4}; }
@@ -99,7 +101,13 @@ private:
         atomic_ = define("atomic_t", {s32("counter")}, as_written);
         kuid_ = define("kuid_t", {u32("val")}, as_written);
         upid_ = define("upid", {s32("nr"), pointer("ns")});
-        define("elf64_sym", {u32("st_name"), {"st_info", byte_, 1, 1}, {"st_other", byte_, 1, 1}, {"st_shndx", u16_, 2, 2}, word("st_value"), word("st_size")},
+        define("elf64_sym",
+               {u32("st_name"),
+                {"st_info", byte_, 1, 1},
+                {"st_other", byte_, 1, 1},
+                {"st_shndx", u16_, 2, 2},
+                word("st_value"),
+                word("st_size")},
                as_written);
         const auto numbers = btf_.array(upid_, 0);
         std::vector<Part> pid = {u32("level"), word("count")};
@@ -121,8 +129,10 @@ private:
         define("fs_struct", {embed("root", "path", path_), embed("pwd", "path", path_), s32("users")});
         define("file", {embed("f_path", "path", path_), word("f_inode"), u32("f_flags")});
         const auto vfsmount = define("vfsmount", {pointer("mnt_root"), pointer("mnt_sb"), s32("mnt_flags")});
-        define("mount", {embed("mnt", "vfsmount", vfsmount), pointer("mnt_parent"), pointer("mnt_mountpoint"), s32("mnt_id")});
-        define("dentry", {pointer("d_parent"), embed("d_name", "qstr", qstr), pointer("d_sb"), pointer("d_inode"), embed("d_hash", "hlist_bl_node", hash_node)});
+        define("mount",
+               {embed("mnt", "vfsmount", vfsmount), pointer("mnt_parent"), pointer("mnt_mountpoint"), s32("mnt_id")});
+        define("dentry", {pointer("d_parent"), embed("d_name", "qstr", qstr), pointer("d_sb"), pointer("d_inode"),
+                          embed("d_hash", "hlist_bl_node", hash_node)});
         define("inode", {word("i_ino"), u32("i_mode")});
         define("super_block", {pointer("s_type"), word("s_magic")});
         define("file_system_type", {pointer("name"), s32("fs_flags")});
@@ -130,14 +140,27 @@ private:
 
     void modules() {
         const auto state = btf_.enumeration("module_state", false,
-                                            {{"MODULE_STATE_LIVE", 0}, {"MODULE_STATE_COMING", 1}, {"MODULE_STATE_GOING", 2}, {"MODULE_STATE_UNFORMED", 3}});
+                                            {{"MODULE_STATE_LIVE", 0},
+                                             {"MODULE_STATE_COMING", 1},
+                                             {"MODULE_STATE_GOING", 2},
+                                             {"MODULE_STATE_UNFORMED", 3}});
         const auto name = btf_.array(char_, 56);
-        std::vector<Part> module = {{"state", state, 4, 4}, embed("list", "list_head", list_), {"name", name, 56, 1}, {"refcnt", atomic_, 4, 4},
-                                    pointer("kallsyms"), embed("source_list", "list_head", list_), word("taints"), pointer("syms"), u32("num_syms")};
+        std::vector<Part> module = {{"state", state, 4, 4}, embed("list", "list_head", list_),
+                                    {"name", name, 56, 1},  {"refcnt", atomic_, 4, 4},
+                                    pointer("kallsyms"),    embed("source_list", "list_head", list_),
+                                    word("taints"),         pointer("syms"),
+                                    u32("num_syms")};
         if (options_.module_memory) {
             btf_.enumeration("mod_mem_type", false,
-                             {{"MOD_TEXT", 0}, {"MOD_DATA", 1}, {"MOD_RODATA", 2}, {"MOD_RO_AFTER_INIT", 3}, {"MOD_INIT_TEXT", 4}, {"MOD_INIT_DATA", 5},
-                              {"MOD_INIT_RODATA", 6}, {"MOD_MEM_NUM_TYPES", 7}, {"MOD_INVALID", -1}});
+                             {{"MOD_TEXT", 0},
+                              {"MOD_DATA", 1},
+                              {"MOD_RODATA", 2},
+                              {"MOD_RO_AFTER_INIT", 3},
+                              {"MOD_INIT_TEXT", 4},
+                              {"MOD_INIT_DATA", 5},
+                              {"MOD_INIT_RODATA", 6},
+                              {"MOD_MEM_NUM_TYPES", 7},
+                              {"MOD_INVALID", -1}});
             const auto memory = define("module_memory", {pointer("base"), u32("size")});
             module.push_back({"mem", btf_.array(memory, 7), 7 * size("module_memory"), 8});
         } else {
@@ -147,15 +170,22 @@ private:
         define("module", module);
         define("kernel_symbol", {s32("value_offset"), s32("name_offset"), s32("namespace_offset")});
         define("mod_kallsyms", {pointer("symtab"), u32("num_symtab"), pointer("strtab"), pointer("typetab")});
-        define("module_use", {embed("source_list", "list_head", list_), embed("target_list", "list_head", list_), pointer("source"), pointer("target")});
+        define("module_use", {embed("source_list", "list_head", list_), embed("target_list", "list_head", list_),
+                              pointer("source"), pointer("target")});
         define("btf_module", {embed("list", "list_head", list_), pointer("module"), pointer("btf")});
         define("btf", {pointer("data"), u32("data_size")});
     }
 
     void process() {
-        define("cred", {{"uid", kuid_, 4, 4}, {"gid", kuid_, 4, 4}, {"suid", kuid_, 4, 4}, {"sgid", kuid_, 4, 4}, {"euid", kuid_, 4, 4}, {"egid", kuid_, 4, 4}});
-        std::vector<Part> memory = {pointer("pgd"), word("arg_start"), word("arg_end"), word("env_start"), word("env_end"), word("start_code"), word("end_code"),
-                                    word("end_data"), word("brk"), pointer("exe_file"), word("total_vm")};
+        define("cred", {{"uid", kuid_, 4, 4},
+                        {"gid", kuid_, 4, 4},
+                        {"suid", kuid_, 4, 4},
+                        {"sgid", kuid_, 4, 4},
+                        {"euid", kuid_, 4, 4},
+                        {"egid", kuid_, 4, 4}});
+        std::vector<Part> memory = {pointer("pgd"),  word("arg_start"),   word("arg_end"),  word("env_start"),
+                                    word("env_end"), word("start_code"),  word("end_code"), word("end_data"),
+                                    word("brk"),     pointer("exe_file"), word("total_vm")};
         const auto counter = define("percpu_counter", {u32("lock"), {"count", s64_, 8, 8}, pointer("counters")});
         if (options_.percpu_rss) {
             memory.push_back({"rss_stat", btf_.array(counter, 4), 4 * size("percpu_counter"), 8});
@@ -165,13 +195,34 @@ private:
             memory.push_back({"rss_stat", all, 32, 8});
         }
         define("mm_struct", memory);
-        define("signal_struct", {embed("thread_head", "list_head", list_), s32("nr_threads"), {"pids", btf_.array(pointer_, 4), 32, 8}});
-        std::vector<Part> task =
-               {{options_.new_state_name ? "__state" : "state", u32_, 4, 4}, s32("exit_state"), u32("flags"), s32("static_prio"), embed("tasks", "list_head", list_),
-                embed("children", "list_head", list_), embed("sibling", "list_head", list_), embed("thread_node", "list_head", list_), s32("pid"), s32("tgid"),
-                {"comm", btf_.array(char_, 16), 16, 1}, pointer("real_parent"), pointer("group_leader"), pointer("mm"), pointer("active_mm"), pointer("real_cred"),
-                pointer("cred"), pointer("fs"), pointer("files"), pointer("nsproxy"), pointer("signal"), pointer("sighand"), pointer("thread_pid"),
-                word("start_boottime"), pointer("worker_private"), pointer("stack")};
+        define("signal_struct",
+               {embed("thread_head", "list_head", list_), s32("nr_threads"), {"pids", btf_.array(pointer_, 4), 32, 8}});
+        std::vector<Part> task = {{options_.new_state_name ? "__state" : "state", u32_, 4, 4},
+                                  s32("exit_state"),
+                                  u32("flags"),
+                                  s32("static_prio"),
+                                  embed("tasks", "list_head", list_),
+                                  embed("children", "list_head", list_),
+                                  embed("sibling", "list_head", list_),
+                                  embed("thread_node", "list_head", list_),
+                                  s32("pid"),
+                                  s32("tgid"),
+                                  {"comm", btf_.array(char_, 16), 16, 1},
+                                  pointer("real_parent"),
+                                  pointer("group_leader"),
+                                  pointer("mm"),
+                                  pointer("active_mm"),
+                                  pointer("real_cred"),
+                                  pointer("cred"),
+                                  pointer("fs"),
+                                  pointer("files"),
+                                  pointer("nsproxy"),
+                                  pointer("signal"),
+                                  pointer("sighand"),
+                                  pointer("thread_pid"),
+                                  word("start_boottime"),
+                                  pointer("worker_private"),
+                                  pointer("stack")};
         if (options_.wide_tasks) task.push_back({"thread", btf_.array(char_, 6000), 6000, 1});
         define("task_struct", task);
     }
@@ -179,7 +230,8 @@ private:
     void threads_and_time() {
         define("kthread", {pointer("full_name"), pointer("data"), word("flags")});
         define("worker", {{"desc", btf_.array(char_, 32), 32, 1}, pointer("pool"), pointer("current_work")});
-        const auto keeper = define("timekeeper", {{"offs_real", s64_, 8, 8}, {"offs_boot", s64_, 8, 8}, word("xtime_sec")});
+        const auto keeper = define("timekeeper",
+                                   {{"offs_real", s64_, 8, 8}, {"offs_boot", s64_, 8, 8}, word("xtime_sec")});
         if (options_.tk_data) define("tk_data", {u32("seq"), embed("timekeeper", "timekeeper", keeper), u32("lock")});
     }
 
@@ -188,7 +240,8 @@ private:
     BtfWriter btf_;
     std::map<std::string, std::uint32_t> offsets_;
     std::map<std::string, std::uint32_t> sizes_;
-    std::uint32_t u32_ = 0, s32_ = 0, u64_ = 0, s64_ = 0, char_ = 0, u16_ = 0, byte_ = 0, pointer_ = 0, list_ = 0, atomic_ = 0, kuid_ = 0, upid_ = 0, path_ = 0;
+    std::uint32_t u32_ = 0, s32_ = 0, u64_ = 0, s64_ = 0, char_ = 0, u16_ = 0, byte_ = 0, pointer_ = 0, list_ = 0,
+                  atomic_ = 0, kuid_ = 0, upid_ = 0, path_ = 0;
 };
 
 }  // namespace vitrine::test

@@ -53,7 +53,7 @@ public:
     std::size_t calls = 0;       // of read()
     std::size_t operations = 0;  // in all of them
     std::size_t generations = 0;
-    bool gone = false;           // read() fails as if the monitor had ended
+    bool gone = false;  // read() fails as if the monitor had ended
 
 private:
     bool copy(std::uint64_t address, std::span<std::byte> out) const {

@@ -16,7 +16,8 @@ namespace vitrine::testing {
 
 class VectorStore final : public RamStore {
 public:
-    explicit VectorStore(std::vector<std::byte> content, bool mapped = false) : bytes(std::move(content)), is_mapped(mapped) {}
+    explicit VectorStore(std::vector<std::byte> content, bool mapped = false)
+        : bytes(std::move(content)), is_mapped(mapped) {}
 
     [[nodiscard]] std::uint64_t size() const override { return bytes.size(); }
     [[nodiscard]] AccessMethod method() const override { return AccessMethod::synthetic; }

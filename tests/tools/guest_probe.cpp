@@ -58,7 +58,9 @@ int dump_btf(LinuxGuest& guest, const std::filesystem::path& folder) {
             const auto& [name, blob] = list->modules[i];
             if (!write_file(folder / std::to_string(i), blob)) return 1;
             const auto all = parse_split_btf(*kernel, blob, "module");
-            modules.push_back({{"name", name}, {"file", i}, {"types", all ? (*all)->size() - (*types)->size() : 0},
+            modules.push_back({{"name", name},
+                               {"file", i},
+                               {"types", all ? (*all)->size() - (*types)->size() : 0},
                                {"error", all ? "" : all.error().to_string()}});
         }
         unread = list->unread;
@@ -66,7 +68,8 @@ int dump_btf(LinuxGuest& guest, const std::filesystem::path& folder) {
     } else if (list.error().code != Errc::not_found) {
         return fail(list.error());
     }
-    fmt::print("{}\n", json{{"types", (*types)->size()}, {"modules", modules}, {"unread", unread}, {"end", end}}.dump());
+    fmt::print("{}\n",
+               json{{"types", (*types)->size()}, {"modules", modules}, {"unread", unread}, {"end", end}}.dump());
     return 0;
 }
 
@@ -109,9 +112,12 @@ public:
     bool row(std::span<const Value> values) override {
         json object = json::object();
         for (std::size_t i = 0; i < values.size(); ++i) {
-            if (const auto* number = std::get_if<std::int64_t>(&values[i])) object[std::string(columns_[i].name)] = *number;
-            else if (const auto* address = std::get_if<AddressValue>(&values[i])) object[std::string(columns_[i].name)] = address->value;
-            else if (const auto* text = std::get_if<std::string>(&values[i])) object[std::string(columns_[i].name)] = *text;
+            if (const auto* number = std::get_if<std::int64_t>(&values[i]))
+                object[std::string(columns_[i].name)] = *number;
+            else if (const auto* address = std::get_if<AddressValue>(&values[i]))
+                object[std::string(columns_[i].name)] = address->value;
+            else if (const auto* text = std::get_if<std::string>(&values[i]))
+                object[std::string(columns_[i].name)] = *text;
         }
         rows.push_back(std::move(object));
         return true;
@@ -131,7 +137,8 @@ int look_often(Guest& guest, unsigned times) {
         JsonSink sink(table->spec.columns);
         const auto report = run_table(*table, guest, context, sink);
         if (!report) return fail(report.error());
-        const json line = {{"end", to_string(report->end)}, {"retries", report->retries}, {"rows", sink.rows}, {"notes", sink.notes}};
+        const json line = {
+            {"end", to_string(report->end)}, {"retries", report->retries}, {"rows", sink.rows}, {"notes", sink.notes}};
         fmt::print("{}\n", line.dump(-1, ' ', false, json::error_handler_t::replace));
     }
     return 0;

@@ -45,10 +45,18 @@ json layouts_json(Machine& machine) {
 
 json info_json(Machine& machine) {
     const MachineInfo& i = machine.info();
-    return {{"kind", i.kind}, {"name", i.name}, {"pid", i.pid.value_or(-1)}, {"version", i.version},
-            {"accelerator", i.accelerator}, {"machine_type", i.machine_type}, {"backend", i.backend},
-            {"qmp_socket", i.qmp_socket}, {"notes", i.notes}, {"live", machine.is_live()},
-            {"method", to_string(machine.memory().method())}, {"has_registers", machine.registers() != nullptr},
+    return {{"kind", i.kind},
+            {"name", i.name},
+            {"pid", i.pid.value_or(-1)},
+            {"version", i.version},
+            {"accelerator", i.accelerator},
+            {"machine_type", i.machine_type},
+            {"backend", i.backend},
+            {"qmp_socket", i.qmp_socket},
+            {"notes", i.notes},
+            {"live", machine.is_live()},
+            {"method", to_string(machine.memory().method())},
+            {"has_registers", machine.registers() != nullptr},
             {"has_pause", machine.pause_control() != nullptr}};
 }
 
@@ -80,7 +88,8 @@ json pass_json(GuestMemory& memory, const std::vector<MemoryRange>& ranges) {
             const std::span<std::byte> out(piece.data(), size);
             const auto ok = memory.read(r.start.wrap_plus(done), out);
             if (!ok) failed += size;
-            else for (std::size_t i = 0; i < size; i += 64) set += out[i] != std::byte{0} ? 1u : 0u;
+            else
+                for (std::size_t i = 0; i < size; i += 64) set += out[i] != std::byte{0} ? 1u : 0u;
             total += size;
             done += size;
         }
@@ -111,9 +120,12 @@ json bench_json(GuestMemory& memory, std::size_t count) {
     std::vector<std::uint64_t> values(count);
     std::vector<ReadOp> ops;
     for (std::size_t i = 0; i < count; ++i) {
-        ops.push_back({range.start.wrap_plus(random() % (range.size - 8)), std::as_writable_bytes(std::span(&values[i], 1))});
+        ops.push_back(
+            {range.start.wrap_plus(random() % (range.size - 8)), std::as_writable_bytes(std::span(&values[i], 1))});
     }
-    const auto per_read = [&](auto begin) { return std::chrono::duration<double, std::micro>(Clock::now() - begin).count() / static_cast<double>(count); };
+    const auto per_read = [&](auto begin) {
+        return std::chrono::duration<double, std::micro>(Clock::now() - begin).count() / static_cast<double>(count);
+    };
     const auto first = Clock::now();
     (void)memory.read(ops);
     const double cold = per_read(first);
@@ -150,9 +162,17 @@ int list() {
     if (!machines) return print(error_json(machines.error())), 1;
     json all = json::array();
     for (const MachineListing& m : *machines) {
-        all.push_back({{"target", m.target}, {"name", m.name}, {"pid", m.pid.value_or(-1)}, {"kind", m.kind},
-                       {"accelerator", m.accelerator}, {"memory_bytes", m.memory_bytes}, {"vcpus", m.vcpus},
-                       {"backend", m.backend}, {"qmp_socket", m.qmp_socket}, {"state", m.state}, {"hint", m.hint}});
+        all.push_back({{"target", m.target},
+                       {"name", m.name},
+                       {"pid", m.pid.value_or(-1)},
+                       {"kind", m.kind},
+                       {"accelerator", m.accelerator},
+                       {"memory_bytes", m.memory_bytes},
+                       {"vcpus", m.vcpus},
+                       {"backend", m.backend},
+                       {"qmp_socket", m.qmp_socket},
+                       {"state", m.state},
+                       {"hint", m.hint}});
     }
     print({{"machines", all}, {"ms", std::chrono::duration<double, std::milli>(Clock::now() - begin).count()}});
     return 0;

@@ -6,9 +6,9 @@
 //   register_probe stream PID --qmp SOCKET                                            the device stream, as bytes
 //
 // --qmp gives the socket, --kvm allows ioctls in the monitor; what is not given is not used. Answers are JSON.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -38,12 +38,28 @@ struct Options {
 json optional_json(const std::optional<std::uint64_t>& value) { return value ? json(*value) : json(nullptr); }
 
 json to_json(const vitrine::VcpuState& s) {
-    return {{"index", s.index}, {"cr0", s.cr0}, {"cr2", s.cr2}, {"cr3", s.cr3}, {"cr4", s.cr4}, {"efer", s.efer},
-            {"rip", s.rip}, {"rflags", s.rflags}, {"gpr", s.gpr}, {"cs", s.cs}, {"fs_base", s.fs_base}, {"gs_base", s.gs_base},
-            {"idt", {s.idt.base, s.idt.limit}}, {"gdt", {s.gdt.base, s.gdt.limit}},
-            {"kernel_gs_base", optional_json(s.kernel_gs_base)}, {"star", optional_json(s.star)}, {"lstar", optional_json(s.lstar)},
-            {"cstar", optional_json(s.cstar)}, {"sfmask", optional_json(s.sfmask)}, {"sysenter_cs", optional_json(s.sysenter_cs)},
-            {"sysenter_esp", optional_json(s.sysenter_esp)}, {"sysenter_eip", optional_json(s.sysenter_eip)}};
+    return {{"index", s.index},
+            {"cr0", s.cr0},
+            {"cr2", s.cr2},
+            {"cr3", s.cr3},
+            {"cr4", s.cr4},
+            {"efer", s.efer},
+            {"rip", s.rip},
+            {"rflags", s.rflags},
+            {"gpr", s.gpr},
+            {"cs", s.cs},
+            {"fs_base", s.fs_base},
+            {"gs_base", s.gs_base},
+            {"idt", {s.idt.base, s.idt.limit}},
+            {"gdt", {s.gdt.base, s.gdt.limit}},
+            {"kernel_gs_base", optional_json(s.kernel_gs_base)},
+            {"star", optional_json(s.star)},
+            {"lstar", optional_json(s.lstar)},
+            {"cstar", optional_json(s.cstar)},
+            {"sfmask", optional_json(s.sfmask)},
+            {"sysenter_cs", optional_json(s.sysenter_cs)},
+            {"sysenter_esp", optional_json(s.sysenter_esp)},
+            {"sysenter_eip", optional_json(s.sysenter_eip)}};
 }
 
 json to_json(const vitrine::Guardian::Windows& windows) {
@@ -52,18 +68,25 @@ json to_json(const vitrine::Guardian::Windows& windows) {
 }
 
 int fail(const vitrine::Error& error) {
-    std::cout << json{{"error", error.to_string()}, {"code", vitrine::to_string(error.code)}, {"hint", error.hint()}}.dump() << std::endl;
+    std::cout
+        << json{{"error", error.to_string()}, {"code", vitrine::to_string(error.code)}, {"hint", error.hint()}}.dump()
+        << std::endl;
     return 1;
 }
 
 json statistics(std::vector<double> us) {
     if (us.empty()) return nullptr;
     std::sort(us.begin(), us.end());
-    return {{"count", us.size()}, {"min_us", us.front()}, {"median_us", us[us.size() / 2]},
-            {"p95_us", us[us.size() * 95 / 100]}, {"max_us", us.back()}};
+    return {{"count", us.size()},
+            {"min_us", us.front()},
+            {"median_us", us[us.size() / 2]},
+            {"p95_us", us[us.size() * 95 / 100]},
+            {"max_us", us.back()}};
 }
 
-double since_us(Clock::time_point start) { return std::chrono::duration<double, std::micro>(Clock::now() - start).count(); }
+double since_us(Clock::time_point start) {
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
 
 int read(const Options& options) {
     const auto guardian = vitrine::make_guardian(options.facts);
@@ -92,8 +115,15 @@ int read(const Options& options) {
     json vcpus = json::array();
     for (const auto& state : last) vcpus.push_back(to_json(state));
     json time = statistics(times);
-    std::cout << json{{"route", registers->route()}, {"vcpus", vcpus}, {"first_us", first}, {"time", time}, {"failed", failed}, {"last_error", last_error},
-                      {"windows", to_json(guardian->windows())}, {"guardian", guardian->process_id()}}.dump()
+    std::cout << json{{"route", registers->route()},
+                      {"vcpus", vcpus},
+                      {"first_us", first},
+                      {"time", time},
+                      {"failed", failed},
+                      {"last_error", last_error},
+                      {"windows", to_json(guardian->windows())},
+                      {"guardian", guardian->process_id()}}
+                     .dump()
               << std::endl;
     return 0;
 }
@@ -108,9 +138,11 @@ int pause(const Options& options) {
         if (auto done = pausing->pause(); !done) return fail(done.error());
         const double paused = since_us(start);
         if (options.read_while_paused && registers) {
-            auto states = registers->read_registers(options.all ? vitrine::RegisterSet::all : vitrine::RegisterSet::control);
+            auto states = registers->read_registers(options.all ? vitrine::RegisterSet::all
+                                                                : vitrine::RegisterSet::control);
             if (!states) return fail(states.error());
-            if (i == 0) std::cout << json{{"vcpus", states->size()}, {"first", to_json(states->front())}}.dump() << std::endl;
+            if (i == 0)
+                std::cout << json{{"vcpus", states->size()}, {"first", to_json(states->front())}}.dump() << std::endl;
         }
         if (options.hold_ms > 0) {
             std::cout << json{{"paused", pausing->route()}, {"guardian", guardian->process_id()}}.dump() << std::endl;

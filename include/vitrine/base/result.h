@@ -48,8 +48,8 @@ struct [[nodiscard]] Error {
     Errc code = Errc::io;
     Origin origin = Origin::source;
     bool has_address = false;
-    std::uint64_t address = 0;        // guest address that faulted, when has_address
-    const char* what = "";            // static string: what was being done
+    std::uint64_t address = 0;  // guest address that faulted, when has_address
+    const char* what = "";      // static string: what was being done
     std::shared_ptr<const ErrorDetail> detail;
 
     static Error make(Errc code, Origin origin, const char* what) { return Error{code, origin, false, 0, what, {}}; }
@@ -58,10 +58,11 @@ struct [[nodiscard]] Error {
     }
     // For errors that a person reads: full text and, if one is known, the mend.
     static Error with_text(Errc code, Origin origin, std::string text, std::string hint = {}) {
-        return Error{code, origin, false, 0, "", std::make_shared<const ErrorDetail>(ErrorDetail{std::move(text), std::move(hint)})};
+        return Error{code, origin, false,
+                     0,    "",     std::make_shared<const ErrorDetail>(ErrorDetail{std::move(text), std::move(hint)})};
     }
 
-    [[nodiscard]] std::string to_string() const;   // one line, without the hint
+    [[nodiscard]] std::string to_string() const;  // one line, without the hint
     [[nodiscard]] std::string_view hint() const { return detail ? std::string_view(detail->hint) : std::string_view(); }
 };
 
@@ -84,16 +85,16 @@ public:
 
 // Evaluates to the value of a Result, or returns its error from the enclosing function.
 // A GNU statement expression: not usable across co_await.
-#define VITRINE_TRY(...)                                                  \
-    __extension__({                                                       \
-        auto vitrine_try_result = (__VA_ARGS__);                          \
+#define VITRINE_TRY(...)                                                       \
+    __extension__({                                                            \
+        auto vitrine_try_result = (__VA_ARGS__);                               \
         if (!vitrine_try_result) return std::move(vitrine_try_result).error(); \
-        std::move(*vitrine_try_result);                                   \
+        std::move(*vitrine_try_result);                                        \
     })
 
 // The same for Result<void>.
-#define VITRINE_CHECK(...)                                                \
-    do {                                                                  \
-        auto vitrine_check_result = (__VA_ARGS__);                        \
+#define VITRINE_CHECK(...)                                                         \
+    do {                                                                           \
+        auto vitrine_check_result = (__VA_ARGS__);                                 \
         if (!vitrine_check_result) return std::move(vitrine_check_result).error(); \
     } while (false)

@@ -36,30 +36,30 @@ enum class FindRoute : std::uint8_t {
 [[nodiscard]] std::string_view to_string(FindRoute);
 
 struct AttachStep {
-    std::string name;                  // "read registers", "find page tables", "decode kallsyms", ...
+    std::string name;  // "read registers", "find page tables", "decode kallsyms", ...
     std::chrono::microseconds took{};
-    std::string outcome;               // one line
+    std::string outcome;  // one line
 };
 
 struct KernelInfo {
     std::string os = "linux";
-    std::string release;        // 6.1.0-56-cloud-amd64
-    std::string banner;         // the whole "Linux version ..." line
-    std::string build_id;       // hex; "" if the guest does not tell
-    Gva text_va;                // _text
+    std::string release;   // 6.1.0-56-cloud-amd64
+    std::string banner;    // the whole "Linux version ..." line
+    std::string build_id;  // hex; "" if the guest does not tell
+    Gva text_va;           // _text
     Gpa text_pa;
     std::uint64_t kaslr_slide = 0;
     PagingMode paging = PagingMode::x86_64_4level;
     bool page_table_isolation = false;
-    Gpa root;                   // of the kernel's own page tables (init_top_pgt)
+    Gpa root;  // of the kernel's own page tables (init_top_pgt)
     FindRoute route = FindRoute::registers;
     bool from_cache = false;    // the layout came out of the cache and was verified against this guest
     std::string symbols_from;   // "kallsyms: 87347 symbols, ..."
     std::string types_from;     // "BTF of the kernel: ...", "recovered from invariants", "DWARF of FILE"
     std::string memory_layout;  // name of the machine's layout that was proven
     std::vector<AttachStep> steps;
-    std::vector<std::string> checks;     // each acceptance check that passed, one line
-    std::vector<std::string> rejected;   // kernels that looked like one and were refused, and why
+    std::vector<std::string> checks;    // each acceptance check that passed, one line
+    std::vector<std::string> rejected;  // kernels that looked like one and were refused, and why
 };
 
 struct AttachOptions {
@@ -84,7 +84,7 @@ public:
 
     [[nodiscard]] Machine& machine() const { return *machine_; }
     [[nodiscard]] const KernelInfo& kernel() const { return kernel_; }
-    [[nodiscard]] const AddressSpace& space() const { return *space_; }   // the kernel's
+    [[nodiscard]] const AddressSpace& space() const { return *space_; }  // the kernel's
     [[nodiscard]] virtual LinuxGuest* as_linux() { return nullptr; }
 
     // The guest may have run on: forget cached pages and translations.
@@ -95,13 +95,14 @@ public:
     virtual Result<void> verify() const = 0;
 
     // Everything, decoded on first use and kept.
-    virtual Result<const SymbolTable*> symbols() = 0;   // kernel and modules
-    virtual Result<const TypeCatalog*> types() = 0;     // the kernel's
+    virtual Result<const SymbolTable*> symbols() = 0;  // kernel and modules
+    virtual Result<const TypeCatalog*> types() = 0;    // the kernel's
 
 protected:
-    Guest(std::unique_ptr<Machine> machine, KernelInfo kernel) : machine_(std::move(machine)), kernel_(std::move(kernel)) {}
+    Guest(std::unique_ptr<Machine> machine, KernelInfo kernel)
+        : machine_(std::move(machine)), kernel_(std::move(kernel)) {}
     std::unique_ptr<Machine> machine_;
-    std::unique_ptr<PhysicalMemory> cached_memory_;   // middleware over machine_->memory(), or null
+    std::unique_ptr<PhysicalMemory> cached_memory_;  // middleware over machine_->memory(), or null
     std::unique_ptr<AddressSpace> space_;
     KernelInfo kernel_;
 };

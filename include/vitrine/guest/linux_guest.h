@@ -24,9 +24,9 @@ class Layout;
 
 // What identifies a task: read in one piece, so that its parts belong together.
 struct TaskKey {
-    Gva address;             // of struct task_struct
-    std::int32_t pid = 0;    // the thread's id (task_struct.pid), in the initial pid namespace
-    std::int32_t tgid = 0;   // the process's id
+    Gva address;            // of struct task_struct
+    std::int32_t pid = 0;   // the thread's id (task_struct.pid), in the initial pid namespace
+    std::int32_t tgid = 0;  // the process's id
     std::array<char, 16> comm{};
     [[nodiscard]] std::string_view name() const;  // comm up to its NUL: any bytes, clean before showing
 };
@@ -63,8 +63,8 @@ public:
 private:
     // Tells one boot from the next where nothing else does (the same kernel at the same address).
     struct BootMark {
-        std::optional<std::int64_t> boot_time;   // nanoseconds since the epoch
-        std::optional<std::uint64_t> first_task; // address of process 1
+        std::optional<std::int64_t> boot_time;    // nanoseconds since the epoch
+        std::optional<std::uint64_t> first_task;  // address of process 1
     };
     [[nodiscard]] BootMark boot_mark() const;
 

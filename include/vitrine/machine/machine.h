@@ -37,21 +37,21 @@ Result<Target> parse_target(std::string_view text);
 [[nodiscard]] std::string to_string(const Target&);
 
 struct OpenOptions {
-    bool use_qmp = true;   // false: never connect to a monitor socket
+    bool use_qmp = true;        // false: never connect to a monitor socket
     bool use_injection = true;  // false: never run an ioctl inside the monitor's process
     std::chrono::milliseconds qmp_timeout{500};
 };
 
 struct MachineInfo {
-    std::string kind;         // "QEMU", "KVM monitor", "raw image", "ELF core"
-    std::string name;         // the guest's -name, or the file's name
-    std::optional<std::int32_t> pid;   // of the monitor, in our pid namespace
-    std::string version;      // of the monitor, when known
-    std::string accelerator;  // "tcg", "kvm" or "" when unknown
-    std::string machine_type; // "pc-q35-7.2", ... or ""
-    std::string backend;      // e.g. "anonymous", "memfd, shared", "file /dev/hugepages/x, private"
-    std::string qmp_socket;   // path, or ""
-    std::vector<std::string> notes;  // what could not be used and why: one line each
+    std::string kind;                 // "QEMU", "KVM monitor", "raw image", "ELF core"
+    std::string name;                 // the guest's -name, or the file's name
+    std::optional<std::int32_t> pid;  // of the monitor, in our pid namespace
+    std::string version;              // of the monitor, when known
+    std::string accelerator;          // "tcg", "kvm" or "" when unknown
+    std::string machine_type;         // "pc-q35-7.2", ... or ""
+    std::string backend;              // e.g. "anonymous", "memfd, shared", "file /dev/hugepages/x, private"
+    std::string qmp_socket;           // path, or ""
+    std::vector<std::string> notes;   // what could not be used and why: one line each
 };
 
 class Machine {
@@ -82,14 +82,14 @@ struct MachineListing {
     std::string target;  // what to give as TARGET
     std::string name;
     std::optional<std::int32_t> pid;
-    std::string kind;          // "QEMU", "KVM monitor"
+    std::string kind;  // "QEMU", "KVM monitor"
     std::string accelerator;
     std::uint64_t memory_bytes = 0;  // 0: unknown
     std::uint32_t vcpus = 0;         // 0: unknown
     std::string backend;
     std::string qmp_socket;
-    std::string state;         // "accessible", or why not
-    std::string hint;          // what would make it accessible
+    std::string state;  // "accessible", or why not
+    std::string hint;   // what would make it accessible
 };
 Result<std::vector<MachineListing>> list_machines();
 

@@ -65,9 +65,7 @@ public:
         VITRINE_CHECK(read(address, std::as_writable_bytes(std::span<T, 1>(&value, 1))));
         return value;
     }
-    Result<Gva> read_pointer(Gva address) const {
-        return Gva{VITRINE_TRY(read_value<std::uint64_t>(address))};
-    }
+    Result<Gva> read_pointer(Gva address) const { return Gva{VITRINE_TRY(read_value<std::uint64_t>(address))}; }
     // At most max bytes are looked at; never reads across a page that is not needed.
     Result<GuestString> read_c_string(Gva address, std::size_t max) const;
 
@@ -104,7 +102,8 @@ private:
         const std::uint64_t inside = address.value % kPageSize;
         if (direct_ == nullptr || size > kPageSize - inside || generation_ != direct_->generation_) return nullptr;
         const Entry& entry = cache_[address.value / kPageSize % kEntries];
-        if (entry.page == address.value / kPageSize && entry.host != nullptr) [[likely]] return entry.host + inside;
+        if (entry.page == address.value / kPageSize && entry.host != nullptr) [[likely]]
+            return entry.host + inside;
         const std::byte* page = refill(address.value);
         return page != nullptr ? page + inside : nullptr;
     }

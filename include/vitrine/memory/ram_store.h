@@ -46,8 +46,8 @@ public:
     // Parts of `within` that may hold anything but zeros.
     [[nodiscard]] virtual std::vector<StoreRange> populated(StoreRange within) { return {within}; }
     // See PhysicalMemory::read_strided; the default reads whole chunks of populated parts.
-    virtual Result<void> read_strided(std::uint64_t offset, std::uint64_t stride, std::uint32_t width, std::size_t count,
-                                      std::span<std::byte> out);
+    virtual Result<void> read_strided(std::uint64_t offset, std::uint64_t stride, std::uint32_t width,
+                                      std::size_t count, std::span<std::byte> out);
     virtual void new_generation() {}
 
     // For stores whose bytes are mapped into this process: bytes at offset (checked to lie inside) can be copied from
@@ -132,7 +132,7 @@ private:
     MemoryLayout layout_;
     std::vector<MemoryRange> ranges_;
     RamStore::Mapping mapping_;
-    std::uint64_t generation_ = 1;                   // changes whenever what was read may no longer hold
+    std::uint64_t generation_ = 1;                     // changes whenever what was read may no longer hold
     mutable std::atomic<std::size_t> last_extent_{0};  // a hint only
 };
 

@@ -18,17 +18,17 @@ class Guest;
 class LinuxGuest;
 
 enum class ColumnType : std::uint8_t {
-    integer,   // signed 64-bit
-    address,   // 64-bit, shown as 0x...
+    integer,  // signed 64-bit
+    address,  // 64-bit, shown as 0x...
     real,
-    text,      // bytes from the guest: cleaned at the edge of each output format
-    boolean,   // 0 or 1, as osquery has it
+    text,     // bytes from the guest: cleaned at the edge of each output format
+    boolean,  // 0 or 1, as osquery has it
 };
 
 struct Column {
     std::string_view name;
     ColumnType type;
-    std::string_view doc;   // one line; units where there are any
+    std::string_view doc;  // one line; units where there are any
 };
 
 struct AddressValue {
@@ -40,7 +40,7 @@ using Value = std::variant<std::monostate, std::int64_t, double, AddressValue, s
 
 struct TableSpec {
     std::string_view name;
-    std::string_view summary;                  // one line
+    std::string_view summary;  // one line
     std::span<const Column> columns;
     std::span<const std::string_view> examples;  // shell commands
 };
@@ -50,13 +50,13 @@ enum class Severity : std::uint8_t { info, warning, error };
 struct Diagnostic {
     Severity severity = Severity::warning;
     std::string table;
-    std::string text;      // what could not be read or was odd, and where
+    std::string text;  // what could not be read or was odd, and where
 };
 
 class RowSink {
 public:
     virtual ~RowSink() = default;
-    virtual bool row(std::span<const Value> values) = 0;   // one per column, in order; false: stop
+    virtual bool row(std::span<const Value> values) = 0;  // one per column, in order; false: stop
     virtual void diagnostic(Diagnostic diagnostic) = 0;
 };
 

@@ -17,10 +17,10 @@ namespace vitrine {
 
 // How addresses are kept.
 enum class KallsymsAddressing : std::uint8_t {
-    base_relative_before,   // A: s32 offsets before the names, one relative base (4.6 to 6.3)
-    base_relative_after,    // B: offsets after the token index, one relative base (6.4 to 6.19)
-    place_relative,         // C: each offset is relative to its own place (7.0 and later)
-    absolute,               // D: 64-bit addresses (BASE_RELATIVE=n, or before 4.6)
+    base_relative_before,  // A: s32 offsets before the names, one relative base (4.6 to 6.3)
+    base_relative_after,   // B: offsets after the token index, one relative base (6.4 to 6.19)
+    place_relative,        // C: each offset is relative to its own place (7.0 and later)
+    absolute,              // D: 64-bit addresses (BASE_RELATIVE=n, or before 4.6)
 };
 [[nodiscard]] std::string_view to_string(KallsymsAddressing);
 
@@ -28,15 +28,16 @@ enum class KallsymsAddressing : std::uint8_t {
 struct KallsymsLayout {
     std::uint64_t token_table = 0, token_index = 0, markers = 0, names = 0, num_syms_at = 0;
     std::uint32_t num_syms = 0, num_markers = 0;
-    std::uint8_t marker_size = 4;        // 4, or 8 before 4.20
-    bool uleb_lengths = false;           // 6.1 and later; also true when no name is so long that it matters
+    std::uint8_t marker_size = 4;  // 4, or 8 before 4.20
+    bool uleb_lengths = false;     // 6.1 and later; also true when no name is so long that it matters
     KallsymsAddressing addressing = KallsymsAddressing::base_relative_before;
-    bool absolute_percpu = false;        // offsets >= 0 are absolute (per-CPU) values
-    std::uint64_t addresses = 0;         // the array of offsets or addresses
-    std::uint64_t relative_base = 0;     // the base's value (A, B)
-    std::optional<std::uint64_t> seqs_of_names;  // symbol numbers sorted by name, when present (6.2 and later, late 6.1.y)
+    bool absolute_percpu = false;     // offsets >= 0 are absolute (per-CPU) values
+    std::uint64_t addresses = 0;      // the array of offsets or addresses
+    std::uint64_t relative_base = 0;  // the base's value (A, B)
+    std::optional<std::uint64_t>
+        seqs_of_names;                 // symbol numbers sorted by name, when present (6.2 and later, late 6.1.y)
     std::uint8_t seqs_entry_size = 3;  // 3: big-endian; 4: little-endian (before 19bd8981dc2e)
-    std::uint32_t descending = 0;        // neighbours out of order: 0 for a right decode
+    std::uint32_t descending = 0;      // neighbours out of order: 0 for a right decode
 };
 
 // Finds tables in a region (the kernel's read-only data; the whole image if need be). region_va: the virtual address of

@@ -30,7 +30,7 @@ struct Nearest {
 class SymbolTable {
 public:
     [[nodiscard]] std::size_t size() const { return addresses_.size(); }
-    [[nodiscard]] Symbol at(std::size_t index) const;     // in the order of the source (kallsyms order); index < size()
+    [[nodiscard]] Symbol at(std::size_t index) const;  // in the order of the source (kallsyms order); index < size()
 
     // The one symbol of that name in the kernel itself; nullopt when there is none or several with different addresses.
     [[nodiscard]] std::optional<Gva> address_of(std::string_view name) const;
@@ -49,15 +49,16 @@ private:
     [[nodiscard]] KernelMatch find_in_kernel(std::string_view name) const;
 
     std::vector<std::uint64_t> addresses_;
-    std::vector<std::uint32_t> names_;      // offsets into arena_, NUL-terminated
+    std::vector<std::uint32_t> names_;  // offsets into arena_, NUL-terminated
     std::vector<char> types_;
-    std::vector<std::uint16_t> modules_;    // index into module_names_
+    std::vector<std::uint16_t> modules_;  // index into module_names_
     std::vector<char> arena_;
-    std::vector<std::string> module_names_; // [0] is ""
+    std::vector<std::string> module_names_;  // [0] is ""
     // Names by hash, as chains: a name repeated a million times costs no more to insert than a million different ones.
-    std::vector<std::uint32_t> hash_heads_; // index + 1 of the first symbol of the chain; 0: empty; size a power of two
+    std::vector<std::uint32_t>
+        hash_heads_;                        // index + 1 of the first symbol of the chain; 0: empty; size a power of two
     std::vector<std::uint32_t> hash_next_;  // index + 1 of the next symbol of the chain, in order
-    std::vector<std::uint32_t> by_address_; // indices sorted by address
+    std::vector<std::uint32_t> by_address_;  // indices sorted by address
 };
 
 class SymbolTableBuilder {

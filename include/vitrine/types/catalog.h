@@ -23,8 +23,25 @@
 namespace vitrine {
 
 enum class TypeKind : std::uint8_t {
-    void_, integer, pointer, array, structure, union_, enumeration, forward, typedef_, volatile_, const_, restrict_,
-    function, function_prototype, variable, section, floating, declaration_tag, type_tag,
+    void_,
+    integer,
+    pointer,
+    array,
+    structure,
+    union_,
+    enumeration,
+    forward,
+    typedef_,
+    volatile_,
+    const_,
+    restrict_,
+    function,
+    function_prototype,
+    variable,
+    section,
+    floating,
+    declaration_tag,
+    type_tag,
 };
 [[nodiscard]] std::string_view to_string(TypeKind);
 
@@ -32,20 +49,21 @@ using TypeId = std::uint32_t;  // 0 is void
 
 struct Type {
     TypeKind kind = TypeKind::void_;
-    bool is_signed = false;       // integers, enums
+    bool is_signed = false;  // integers, enums
     bool forward_is_union = false;
-    std::uint32_t name = 0;       // offset into the string arena
-    std::uint64_t size = 0;       // bytes: integer, structure, union, enumeration, floating, section
-    TypeId target = 0;            // pointer, array element, typedef and modifiers, function (its prototype), prototype (its return type), variable
-    std::uint32_t first = 0;      // first member / enumerator / parameter / section entry
-    std::uint32_t count = 0;      // how many; for arrays: number of elements
+    std::uint32_t name = 0;  // offset into the string arena
+    std::uint64_t size = 0;  // bytes: integer, structure, union, enumeration, floating, section
+    TypeId target =
+        0;  // pointer, array element, typedef and modifiers, function (its prototype), prototype (its return type), variable
+    std::uint32_t first = 0;  // first member / enumerator / parameter / section entry
+    std::uint32_t count = 0;  // how many; for arrays: number of elements
 };
 
-struct Member {          // of structures and unions; parameters of prototypes (offset 0); entries of sections
+struct Member {  // of structures and unions; parameters of prototypes (offset 0); entries of sections
     std::uint32_t name = 0;
     TypeId type = 0;
-    std::uint64_t bit_offset = 0;   // sections: byte offset * 8
-    std::uint32_t bit_size = 0;     // 0: not a bit-field; sections: byte size
+    std::uint64_t bit_offset = 0;  // sections: byte offset * 8
+    std::uint32_t bit_size = 0;    // 0: not a bit-field; sections: byte size
 };
 
 struct Enumerator {
@@ -60,7 +78,7 @@ struct Field {
     std::uint64_t bit_offset = 0;
     std::uint32_t bit_size = 0;  // 0: not a bit-field
     TypeId type = 0;
-    std::uint64_t size = 0;      // bytes of the type; 0 for flexible arrays
+    std::uint64_t size = 0;  // bytes of the type; 0 for flexible arrays
     [[nodiscard]] std::uint64_t offset() const { return bit_offset / 8; }
 };
 
@@ -112,9 +130,9 @@ private:
     std::vector<Type> types_;
     std::vector<Member> members_;
     std::vector<Enumerator> enumerators_;
-    std::vector<char> strings_;   // NUL-terminated names; begins with NUL
+    std::vector<char> strings_;                              // NUL-terminated names; begins with NUL
     std::vector<std::pair<std::uint64_t, TypeId>> by_name_;  // (hash of name, id), sorted
-    TypeId base_end_ = 0;         // ids below belong to the base of a split catalog; 0: not split
+    TypeId base_end_ = 0;  // ids below belong to the base of a split catalog; 0: not split
     std::uint32_t pointer_size_ = 8;
     std::string origin_;
 };
@@ -131,7 +149,7 @@ Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::span<const std::
 
 // Header facts without parsing everything: total blob size = header + sections, or malformed.
 struct BtfExtent {
-    std::uint64_t size = 0;        // bytes from the magic to the end of the string section
+    std::uint64_t size = 0;  // bytes from the magic to the end of the string section
     std::uint32_t type_bytes = 0;
     std::uint32_t string_bytes = 0;
 };

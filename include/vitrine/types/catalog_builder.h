@@ -15,11 +15,11 @@ namespace vitrine {
 
 class CatalogBuilder {
 public:
-    CatalogBuilder();  // id 0 is void
-    std::uint32_t add_string(std::string_view text);   // text without NUL
+    CatalogBuilder();                                 // id 0 is void
+    std::uint32_t add_string(std::string_view text);  // text without NUL
     // Ids are given in order of adding, from 1 on; targets may refer to ids not yet added.
     TypeId add(const Type& type);
-    std::uint32_t add_member(const Member& member);            // returns its index, for Type::first
+    std::uint32_t add_member(const Member& member);  // returns its index, for Type::first
     std::uint32_t add_enumerator(const Enumerator& enumerator);
     // Checks everything (ids, ranges, members inside their structure where the size is known, no type contains itself by value) and
     // gives the catalog. malformed names the first offending id.
@@ -29,15 +29,15 @@ public:
     std::span<Member> append_members(std::size_t count, std::uint32_t& first);
 
     // For importers that already have a string arena and know the counts.
-    void adopt_strings(std::vector<char> arena);   // before the first add_string(); [0] must be NUL, and the last byte
+    void adopt_strings(std::vector<char> arena);  // before the first add_string(); [0] must be NUL, and the last byte
     void reserve(std::size_t types, std::size_t members, std::size_t enumerators);
     // Types added up to now are the base; find() prefers them to later ones of the same name.
     void end_of_base();
-    [[nodiscard]] std::size_t size() const;        // types so far, void included
+    [[nodiscard]] std::size_t size() const;  // types so far, void included
 
 private:
     std::shared_ptr<TypeCatalog> catalog_;
-    bool overflow_ = false;   // some 32-bit index ran over; build() says so
+    bool overflow_ = false;  // some 32-bit index ran over; build() says so
 };
 
 }  // namespace vitrine

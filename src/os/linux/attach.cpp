@@ -35,7 +35,9 @@ std::chrono::microseconds since(Clock::time_point begin) {
 // paging on from its first line of C on. A CR0 of 0 is impossible (ET reads as 1): a source that cannot tell it.
 bool runs_without_page_tables(const std::vector<VcpuState>& vcpus) {
     constexpr std::uint64_t kPaging = 1ull << 31;  // CR0.PG
-    return !vcpus.empty() && std::all_of(vcpus.begin(), vcpus.end(), [](const VcpuState& vcpu) { return vcpu.cr0 != 0 && (vcpu.cr0 & kPaging) == 0; });
+    return !vcpus.empty() && std::all_of(vcpus.begin(), vcpus.end(), [](const VcpuState& vcpu) {
+        return vcpu.cr0 != 0 && (vcpu.cr0 & kPaging) == 0;
+    });
 }
 
 // One attempt to understand a machine: tries routes over candidate layouts until a kernel proves itself.
@@ -51,7 +53,8 @@ public:
         prove_.given_types = import.types;
         prove_.given_types_from = *options_.vmlinux;
         prove_.given_build_id = import.build_id;
-        steps_.push_back({"read types from " + *options_.vmlinux, since(begin), fmt::format("{} types", import.types->size())});
+        steps_.push_back(
+            {"read types from " + *options_.vmlinux, since(begin), fmt::format("{} types", import.types->size())});
         return {};
     }
 
@@ -68,13 +71,16 @@ public:
     [[nodiscard]] Error failure() const {
         if (machine_error_) return *machine_error_;
         if (unsupported_) return *unsupported_;
-        std::string text = fmt::format("no Linux kernel found in {}. Tried: {}", machine_.info().name, fmt::join(accounts_, "; "));
+        std::string text = fmt::format("no Linux kernel found in {}. Tried: {}", machine_.info().name,
+                                       fmt::join(accounts_, "; "));
         // One line: the first refusal says most, the rest is with `info --verbose`.
         if (!rejected_.empty()) text += fmt::format(". Refused: {}", rejected_.front());
         if (rejected_.size() > 1) text += fmt::format(" (and {} more)", rejected_.size() - 1);
         const char* hint = options_.vmlinux && !rejected_.empty()
-                               ? "the file given with --symbols may be of another kernel build; leave it out to use the guest's own types"
-                               : "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the image may be incomplete";
+                               ? "the file given with --symbols may be of another kernel build; leave it out to use "
+                                 "the guest's own types"
+                               : "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the "
+                                 "image may be incomplete";
         return Error::with_text(Errc::not_found, Origin::guest, std::move(text), hint);
     }
 
@@ -90,10 +96,12 @@ private:
             accounts_.push_back(fmt::format("registers: {}", vcpus.error().to_string()));
             return false;
         }
-        steps_.push_back({"read registers", since(begin), fmt::format("{} vCPUs, {}", vcpus->size(), registers->route())});
+        steps_.push_back(
+            {"read registers", since(begin), fmt::format("{} vCPUs, {}", vcpus->size(), registers->route())});
         if (runs_without_page_tables(*vcpus)) {
             machine_error_ = Error::with_text(Errc::not_found, Origin::guest,
-                                              "the guest runs no kernel: all its processors are in real or unpaged mode, as firmware and boot loaders are",
+                                              "the guest runs no kernel: all its processors are in real or unpaged "
+                                              "mode, as firmware and boot loaders are",
                                               "try again when its kernel has started");
             return false;
         }
@@ -120,7 +128,8 @@ private:
             last = find(memory_, [&](KernelImage image) { return try_image(std::move(image)); }, report);
             if (last.accepted) {
                 steps_.insert(steps_.begin() + static_cast<std::ptrdiff_t>(steps_before_proof_),
-                              {fmt::format("find the kernel by {}", to_string(route)), since(begin) - spent_proving_, found_->image.found_by});
+                              {fmt::format("find the kernel by {}", to_string(route)), since(begin) - spent_proving_,
+                               found_->image.found_by});
                 return true;
             }
             if (auto alive = machine_.check_alive(); !alive) {
@@ -135,11 +144,13 @@ private:
     bool try_image(KernelImage image) {
         const auto begin = Clock::now();
         steps_before_proof_ = steps_.size();
-        const std::string where = fmt::format("kernel image at {:#x} (physical {:#x})", image.text_va.value, image.text_pa.value);
+        const std::string where = fmt::format("kernel image at {:#x} (physical {:#x})", image.text_va.value,
+                                              image.text_pa.value);
         auto kernel = prove(std::move(image));
         spent_proving_ += since(begin);
         if (!kernel) {
-            if (kernel.error().code == Errc::unsupported || kernel.error().origin == Origin::user) unsupported_ = kernel.error();
+            if (kernel.error().code == Errc::unsupported || kernel.error().origin == Origin::user)
+                unsupported_ = kernel.error();
             reject(where, kernel.error().to_string());
             return false;
         }
@@ -163,7 +174,8 @@ private:
         if (may_cache) {
             const auto begin = Clock::now();
             const auto stored = cache_.store(memory_, kernel);
-            kernel.steps.push_back({"keep the profile in the cache", since(begin), stored ? cache_.directory() : stored.error().to_string()});
+            kernel.steps.push_back({"keep the profile in the cache", since(begin),
+                                    stored ? cache_.directory() : stored.error().to_string()});
         }
         return kernel;
     }
@@ -171,9 +183,11 @@ private:
     // A layout told by the monitor or by the file is not judged by what a guest claims; a disagreement is noted.
     bool check_layout(ProvenKernel& kernel, const std::string& where) {
         const auto map = read_ram_map(memory_, kernel);
-        const std::string odd = map ? disagreement(*map, *layout_) : std::string("the guest's memory map could not be read");
+        const std::string odd = map ? disagreement(*map, *layout_)
+                                    : std::string("the guest's memory map could not be read");
         if (odd.empty()) {
-            kernel.checks.push_back(fmt::format("the guest's {} agrees with the memory layout ({})", map->source, layout_->name));
+            kernel.checks.push_back(
+                fmt::format("the guest's {} agrees with the memory layout ({})", map->source, layout_->name));
             return true;
         }
         if (layout_->certain || machine_.layouts().size() == 1) {
@@ -218,8 +232,8 @@ std::string release_of(std::string_view banner) {
 bool has_page_table_isolation(PhysicalMemory& memory, const ProvenKernel& kernel) {
     const auto own = memory.read_value<std::uint64_t>(kernel.root.wrap_plus(511 * 8));
     const auto user = memory.read_value<std::uint64_t>(kernel.root.wrap_plus(kPageSize + 511 * 8));
-    return own && user && (*user & 1) != 0 && (*user & kPteAddressMask) != 0 && (*user & kPteAddressMask) != (*own & kPteAddressMask) &&
-           kernel.root.offset_in(2 * kPageSize) == 0;
+    return own && user && (*user & 1) != 0 && (*user & kPteAddressMask) != 0 &&
+           (*user & kPteAddressMask) != (*own & kPteAddressMask) && kernel.root.offset_in(2 * kPageSize) == 0;
 }
 
 KernelInfo describe(PhysicalMemory& memory, const ProvenKernel& kernel, const MemoryLayout& layout) {
@@ -235,7 +249,8 @@ KernelInfo describe(PhysicalMemory& memory, const ProvenKernel& kernel, const Me
     info.root = kernel.root;
     info.route = kernel.image.route;
     info.from_cache = kernel.layout_source == LayoutSource::cache;
-    info.symbols_from = fmt::format("kallsyms: {} symbols, {}", kernel.kallsyms.num_syms, to_string(kernel.kallsyms.addressing));
+    info.symbols_from = fmt::format("kallsyms: {} symbols, {}", kernel.kallsyms.num_syms,
+                                    to_string(kernel.kallsyms.addressing));
     info.types_from = kernel.layout_account;
     info.memory_layout = layout.name;
     info.checks = kernel.checks;
@@ -260,7 +275,8 @@ Result<std::unique_ptr<Guest>> Guest::attach(std::unique_ptr<Machine> machine, c
     KernelInfo info = linux_os::describe(*memory, *proven, machine->memory().layout());
     info.steps = attach.steps();
     info.rejected = attach.rejected();
-    return std::unique_ptr<Guest>(std::make_unique<LinuxGuest>(std::move(machine), std::move(cache), std::move(info), std::move(proven)));
+    return std::unique_ptr<Guest>(
+        std::make_unique<LinuxGuest>(std::move(machine), std::move(cache), std::move(info), std::move(proven)));
 }
 
 }  // namespace vitrine

@@ -3,8 +3,8 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::size_t kNameMax = 64;   // TASK_COMM_LEN of a full name: wq_worker_comm() is given 64 bytes
-constexpr std::size_t kDescMax = 32;   // WORKER_DESC_LEN (24, 32 since v6.9)
+constexpr std::size_t kNameMax = 64;  // TASK_COMM_LEN of a full name: wq_worker_comm() is given 64 bytes
+constexpr std::size_t kDescMax = 32;  // WORKER_DESC_LEN (24, 32 since v6.9)
 
 // kthread.full_name: there only where the name was too long for comm (kernel/kthread.c, __kthread_create_on_node).
 std::optional<std::string> full_name(const LinuxGuest& guest, Gva kthread) {
@@ -20,7 +20,8 @@ std::optional<std::string> full_name(const LinuxGuest& guest, Gva kthread) {
 // What wq_worker_comm() (kernel/workqueue.c) puts behind the worker's own name: "-" or "+" and what it works on.
 std::string work_of(const LinuxGuest& guest, Gva kthread) {
     const Layout& layout = guest.layout();
-    for (const FieldId id : {FieldId::kthread_data, FieldId::worker_pool, FieldId::worker_desc, FieldId::worker_current_work}) {
+    for (const FieldId id :
+         {FieldId::kthread_data, FieldId::worker_pool, FieldId::worker_desc, FieldId::worker_current_work}) {
         if (!layout.has(id)) return {};
     }
     const AddressSpace& space = guest.space();

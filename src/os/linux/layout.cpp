@@ -11,7 +11,8 @@ using F = FieldId;
 
 // Alternatives are ordered newest first; each older one names what replaced it. A macro only so that the enumerator is
 // also the name in messages and in the cache.
-#define FIELD(id, structure, required, ...) FieldNeed{F::id, #id, structure, {__VA_ARGS__}, required}
+#define FIELD(id, structure, required, ...)                      \
+    FieldNeed { F::id, #id, structure, {__VA_ARGS__}, required }
 constexpr auto kNeeds = std::to_array<FieldNeed>({
     FIELD(task_tasks, "task_struct", true, "tasks"),
     FIELD(task_pid, "task_struct", true, "pid"),
@@ -149,7 +150,7 @@ constexpr bool in_enumeration_order() {
 static_assert(in_enumeration_order(), "field list and enumeration differ");
 
 constexpr std::array<std::string_view, kStructCount> kStructs = {"task_struct", "upid", "module_memory", "elf64_sym",
-                                                               "kernel_symbol"};
+                                                                 "kernel_symbol"};
 
 // enum mod_mem_type (include/linux/module.h): text and data that stay come before MOD_INIT_TEXT.
 std::uint32_t core_memory_mask(const TypeCatalog& types) {
@@ -181,7 +182,8 @@ std::string_view struct_name(StructId id) { return kStructs[static_cast<std::siz
 std::vector<std::string> Layout::missing_required() const {
     std::vector<std::string> missing;
     for (const FieldNeed& wanted : kNeeds) {
-        if (wanted.required && !has(wanted.id)) missing.push_back(fmt::format("{}.{}", wanted.structure, wanted.paths[0]));
+        if (wanted.required && !has(wanted.id))
+            missing.push_back(fmt::format("{}.{}", wanted.structure, wanted.paths[0]));
     }
     return missing;
 }
@@ -199,7 +201,8 @@ Layout resolve_layout(const TypeCatalog& types) {
         const auto id = types.find(fmt::format("struct {}", kStructs[i]));
         if (!id) continue;
         const auto size = types.size_of(*id);
-        if (size && *size <= UINT32_MAX) layout.set_struct_size(static_cast<StructId>(i), static_cast<std::uint32_t>(*size));
+        if (size && *size <= UINT32_MAX)
+            layout.set_struct_size(static_cast<StructId>(i), static_cast<std::uint32_t>(*size));
     }
     layout.module_core_memory_mask = core_memory_mask(types);
     return layout;

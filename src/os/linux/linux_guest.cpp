@@ -47,7 +47,8 @@ TaskSnapshot LinuxGuest::processes(WalkBudget budget) const {
         });
         now.report.retries = attempt;
         // Of several torn walks the longest is kept.
-        if (attempt == 0 || !is_torn(now.report.end) || now.tasks.size() >= snapshot.tasks.size()) snapshot = std::move(now);
+        if (attempt == 0 || !is_torn(now.report.end) || now.tasks.size() >= snapshot.tasks.size())
+            snapshot = std::move(now);
         snapshot.report.retries = attempt;
         if (!is_torn(snapshot.report.end) || attempt == kRetries || !machine_->is_live()) return snapshot;
     }
@@ -66,7 +67,10 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
         for (unsigned attempt = 0; attempt <= kRetries; ++attempt) {
             threads.clear();
             const auto signal = space_->read_pointer(leader.address.wrap_plus(*signal_offset));
-            if (!signal) { report.end = WalkEnd::fault; break; }
+            if (!signal) {
+                report.end = WalkEnd::fault;
+                break;
+            }
             const std::size_t left = budget.nodes > all.tasks.size() ? budget.nodes - all.tasks.size() : 0;
             report = list.for_each_thread(*signal, {left, budget.time}, [&](const TaskKey& task) {
                 // A thread of another process means that the structure was reused under the walk.
@@ -84,7 +88,10 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
             all.tasks.insert(all.tasks.end(), threads.begin(), threads.end());
             if (!machine_->is_live() && all.report.end == WalkEnd::complete) all.report.end = report.end;
         }
-        if (report.end == WalkEnd::budget) { all.report.end = WalkEnd::budget; break; }
+        if (report.end == WalkEnd::budget) {
+            all.report.end = WalkEnd::budget;
+            break;
+        }
     }
     all.report.nodes = all.tasks.size();
     return all;
@@ -116,7 +123,8 @@ Result<const SymbolTable*> LinuxGuest::symbols() {
     if (symbols_) return symbols_.get();
     PhysicalMemory& memory = space_->memory();
     if (!proven_->region) {
-        proven_->region = VITRINE_TRY(linux_os::read_region(memory, proven_->image, proven_->region_va, proven_->region_size));
+        proven_->region = VITRINE_TRY(
+            linux_os::read_region(memory, proven_->image, proven_->region_va, proven_->region_size));
     }
     SymbolTableBuilder builder;
     VITRINE_CHECK(decode_kallsyms(proven_->region->bytes, proven_->region->va, proven_->kallsyms, builder));
@@ -133,7 +141,8 @@ Result<const TypeCatalog*> LinuxGuest::types() {
         return Error::with_text(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)",
                                 "give its vmlinux with debug information: --symbols FILE");
     }
-    const auto blob = VITRINE_TRY(linux_os::read_region(space_->memory(), proven_->image, *start, stop->value - start->value));
+    const auto blob = VITRINE_TRY(
+        linux_os::read_region(space_->memory(), proven_->image, *start, stop->value - start->value));
     types_ = VITRINE_TRY(parse_btf(blob.bytes, "BTF of the kernel"));
     return types_.get();
 }

@@ -11,10 +11,10 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::size_t kNameMax = 64;              // MODULE_NAME_LEN
-constexpr std::uint64_t kMaxBlob = 32u << 20;     // of one module; the largest have 2 MiB
-constexpr std::uint64_t kMaxAll = 256u << 20;     // of all together
-constexpr std::uint16_t kMagic = 0xeb9f;          // BTF_MAGIC
+constexpr std::size_t kNameMax = 64;           // MODULE_NAME_LEN
+constexpr std::uint64_t kMaxBlob = 32u << 20;  // of one module; the largest have 2 MiB
+constexpr std::uint64_t kMaxAll = 256u << 20;  // of all together
+constexpr std::uint16_t kMagic = 0xeb9f;       // BTF_MAGIC
 constexpr unsigned kRetries = 3;
 
 std::string module_name(const LinuxGuest& guest, Gva entry) {
@@ -75,10 +75,14 @@ ModuleBtfSnapshot walk_once(const LinuxGuest& guest, Gva head, WalkBudget budget
 
 Result<ModuleBtfSnapshot> list_module_btf(const LinuxGuest& guest, WalkBudget budget) {
     const auto head = guest.proven().symbols.get(SymbolId::btf_modules);
-    if (!head) return Error::make(Errc::not_found, Origin::types, "this kernel keeps no type information of modules (no symbol `btf_modules`)");
-    for (const FieldId id : {FieldId::btf_module_list, FieldId::btf_module_module, FieldId::btf_module_btf, FieldId::btf_data,
-                             FieldId::btf_data_size, FieldId::module_name}) {
-        if (!guest.layout().has(id)) return Error::make(Errc::not_found, Origin::types, "this kernel does not tell where modules keep their type information");
+    if (!head)
+        return Error::make(Errc::not_found, Origin::types,
+                           "this kernel keeps no type information of modules (no symbol `btf_modules`)");
+    for (const FieldId id : {FieldId::btf_module_list, FieldId::btf_module_module, FieldId::btf_module_btf,
+                             FieldId::btf_data, FieldId::btf_data_size, FieldId::module_name}) {
+        if (!guest.layout().has(id))
+            return Error::make(Errc::not_found, Origin::types,
+                               "this kernel does not tell where modules keep their type information");
     }
     for (unsigned attempt = 0;; ++attempt) {
         guest.new_generation();
@@ -92,8 +96,10 @@ Result<ModuleBtfSnapshot> list_module_btf(const LinuxGuest& guest, WalkBudget bu
 Result<std::vector<std::byte>> kernel_btf(const LinuxGuest& guest) {
     const auto start = guest.proven().symbols.get(SymbolId::start_btf);
     const auto stop = guest.proven().symbols.get(SymbolId::stop_btf);
-    if (!start || !stop || *stop <= *start) return Error::make(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)");
-    const ImageRegion region = VITRINE_TRY(read_region(guest.space().memory(), guest.proven().image, *start, stop->value - start->value));
+    if (!start || !stop || *stop <= *start)
+        return Error::make(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)");
+    const ImageRegion region = VITRINE_TRY(
+        read_region(guest.space().memory(), guest.proven().image, *start, stop->value - start->value));
     const auto bytes = region.at(*start, stop->value - start->value);
     return std::vector<std::byte>(bytes.begin(), bytes.end());
 }

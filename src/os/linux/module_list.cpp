@@ -6,7 +6,7 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::size_t kNameMax = 64;     // MODULE_NAME_LEN: 64 - sizeof(unsigned long)
+constexpr std::size_t kNameMax = 64;  // MODULE_NAME_LEN: 64 - sizeof(unsigned long)
 constexpr unsigned kRetries = 3;
 constexpr std::size_t kMaxUsers = 1024;
 
@@ -23,7 +23,8 @@ void read_memory_array(const AddressSpace& space, const Layout& layout, ModuleRe
     std::uint64_t sum = 0;
     for (std::uint32_t i = 0; i < 32; ++i) {
         if ((layout.module_core_memory_mask >> i & 1) == 0) continue;
-        const auto bytes = space.read_value<std::uint32_t>(module.address.wrap_plus(*mem + std::uint64_t{i} * stride + *size));
+        const auto bytes = space.read_value<std::uint32_t>(
+            module.address.wrap_plus(*mem + std::uint64_t{i} * stride + *size));
         if (!bytes) return;
         sum += *bytes;
     }
@@ -51,11 +52,13 @@ ModuleRecord read_module(const AddressSpace& space, const Layout& layout, Gva ad
     const auto name = read_name(space, layout, address);
     module.name = name.value_or("");
     module.name_known = name.has_value();
-    if (layout.has(FieldId::module_core_base) && layout.has(FieldId::module_core_size)) read_core_layout(space, layout, module);
+    if (layout.has(FieldId::module_core_base) && layout.has(FieldId::module_core_size))
+        read_core_layout(space, layout, module);
     else read_memory_array(space, layout, module);
     if (const auto offset = layout.offset(FieldId::module_refcnt)) {
         // The list itself holds one reference (MODULE_REF_BASE, kernel/module/main.c).
-        if (const auto count = space.read_value<std::int32_t>(address.wrap_plus(*offset))) module.references = std::int64_t{*count} - 1;
+        if (const auto count = space.read_value<std::int32_t>(address.wrap_plus(*offset)))
+            module.references = std::int64_t{*count} - 1;
     }
     if (const auto offset = layout.offset(FieldId::module_state)) {
         if (const auto state = space.read_value<std::uint32_t>(address.wrap_plus(*offset))) module.state = *state;
@@ -72,8 +75,10 @@ Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget) 
     const Layout& layout = guest.layout();
     const auto head = guest.proven().symbols.get(SymbolId::modules);
     if (!head || !layout.has(FieldId::module_list) || !layout.has(FieldId::module_name)) {
-        return Error::with_text(Errc::not_found, Origin::guest, "this kernel does not tell how its modules are linked (no symbol `modules`, or no type `module`)",
-                                "give its vmlinux with debug information: --symbols FILE");
+        return Error::with_text(
+            Errc::not_found, Origin::guest,
+            "this kernel does not tell how its modules are linked (no symbol `modules`, or no type `module`)",
+            "give its vmlinux with debug information: --symbols FILE");
     }
     const std::uint32_t link = layout.at(FieldId::module_list);
     ModuleSnapshot snapshot;

@@ -12,10 +12,10 @@
 namespace vitrine::linux_os {
 
 struct ModuleRecord {
-    Gva address;               // of struct module
-    std::string name;          // any bytes; "" when it cannot be read
+    Gva address;       // of struct module
+    std::string name;  // any bytes; "" when it cannot be read
     bool name_known = false;
-    Gva base;                  // of its text
+    Gva base;  // of its text
     bool base_known = false;
     std::optional<std::uint64_t> size;       // bytes that stay loaded, as /proc/modules gives it
     std::optional<std::int64_t> references;  // users, as /proc/modules gives them
@@ -29,7 +29,8 @@ struct ModuleSnapshot {
 };
 
 // As LinuxGuest::processes(): retried while a running guest tears it. not_found when the layout does not tell how modules are linked.
-Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget = {1u << 16, std::chrono::milliseconds(5000)});
+Result<ModuleSnapshot> list_modules(const LinuxGuest& guest,
+                                    WalkBudget budget = {1u << 16, std::chrono::milliseconds(5000)});
 
 // Names of the modules that use this one, newest first, as /proc/modules prints them. Bounded; nullopt when that cannot be read whole.
 [[nodiscard]] std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module);

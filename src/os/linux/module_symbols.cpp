@@ -14,15 +14,15 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint64_t kElfSymSize = 24;            // Elf64_Sym
-constexpr std::uint64_t kMaxSymbols = 1u << 20;      // the largest modules have some 20,000
+constexpr std::uint64_t kElfSymSize = 24;        // Elf64_Sym
+constexpr std::uint64_t kMaxSymbols = 1u << 20;  // the largest modules have some 20,000
 constexpr std::uint64_t kMaxStrings = 32u << 20;
-constexpr std::uint64_t kLongestName = 512;          // KSYM_NAME_LEN
-constexpr std::uint32_t kMaxExports = 1u << 16;      // the largest modules have some 2,000
+constexpr std::uint64_t kLongestName = 512;      // KSYM_NAME_LEN
+constexpr std::uint32_t kMaxExports = 1u << 16;  // the largest modules have some 2,000
 // Of all modules together, so that a forged list of modules that share one huge table costs no more than a huge module.
 constexpr std::uint64_t kMaxAllSymbols = 4u << 20;
 constexpr std::chrono::milliseconds kMaxTime{10'000};
-constexpr std::uint32_t kMaxExportSize = 64;         // struct kernel_symbol: 8 or 12 bytes
+constexpr std::uint32_t kMaxExportSize = 64;  // struct kernel_symbol: 8 or 12 bytes
 
 using Exports = std::set<std::pair<std::uint64_t, std::string>>;  // (value, name)
 
@@ -49,7 +49,8 @@ std::optional<Exports> read_exports(const LinuxGuest& guest, const ModuleRecord&
     const AddressSpace& space = guest.space();
     const Layout& layout = guest.layout();
     const std::uint32_t stride = layout.struct_size(StructId::kernel_symbol);
-    for (const FieldId id : {FieldId::module_syms, FieldId::module_num_syms, FieldId::kernel_symbol_value, FieldId::kernel_symbol_name}) {
+    for (const FieldId id :
+         {FieldId::module_syms, FieldId::module_num_syms, FieldId::kernel_symbol_value, FieldId::kernel_symbol_name}) {
         if (!layout.has(id)) return std::nullopt;
     }
     const std::uint32_t value_at = layout.at(FieldId::kernel_symbol_value);
@@ -75,8 +76,8 @@ std::optional<Exports> read_exports(const LinuxGuest& guest, const ModuleRecord&
 }
 
 // /proc/kallsyms shows the letter of an exported symbol in upper case, every other in lower case (s_show(), kernel/kallsyms.c).
-void set_case(std::vector<std::byte>& types, const std::vector<std::byte>& symbols, const std::vector<std::byte>& strings,
-              const Exports& exports) {
+void set_case(std::vector<std::byte>& types, const std::vector<std::byte>& symbols,
+              const std::vector<std::byte>& strings, const Exports& exports) {
     for (std::size_t i = 0; i < types.size(); ++i) {
         auto letter = std::to_integer<unsigned>(types[i]) | 0x20u;
         if (letter < 'a' || letter > 'z') continue;  // '?'
@@ -104,10 +105,12 @@ bool add_one(const LinuxGuest& guest, const ModuleRecord& module, SymbolTableBui
     for (std::uint64_t at = 0; at < symbols.size(); at += kElfSymSize) {
         strings_end = std::max<std::uint64_t>(strings_end, load<std::uint32_t>(symbols.data() + at));
     }
-    const std::vector<std::byte> strings = read_up_to(space, *strtab, std::min(strings_end + kLongestName, kMaxStrings));
+    const std::vector<std::byte> strings = read_up_to(space, *strtab,
+                                                      std::min(strings_end + kLongestName, kMaxStrings));
     std::vector<std::byte> types;
     if (const auto offset = layout.offset(FieldId::kallsyms_typetab)) {
-        if (const auto typetab = space.read_pointer(tables->wrap_plus(*offset))) types = read_up_to(space, *typetab, *count);
+        if (const auto typetab = space.read_pointer(tables->wrap_plus(*offset)))
+            types = read_up_to(space, *typetab, *count);
         const auto exports = read_exports(guest, module);
         if (exports) {
             left -= std::min<std::uint64_t>(left, exports->size());
@@ -116,7 +119,8 @@ bool add_one(const LinuxGuest& guest, const ModuleRecord& module, SymbolTableBui
             types.clear();  // which of them are exported is not known: no letter rather than a wrong one
         }
     }
-    return add_module_symbols(builder, module.name_known ? module.name : "?", symbols, strings, types, *count).has_value();
+    return add_module_symbols(builder, module.name_known ? module.name : "?", symbols, strings, types, *count)
+        .has_value();
 }
 
 }  // namespace
@@ -124,7 +128,8 @@ bool add_one(const LinuxGuest& guest, const ModuleRecord& module, SymbolTableBui
 ModuleSymbolsReport add_module_symbols(const LinuxGuest& guest, SymbolTableBuilder& builder) {
     ModuleSymbolsReport report;
     const Layout& layout = guest.layout();
-    for (const FieldId id : {FieldId::module_kallsyms, FieldId::kallsyms_symtab, FieldId::kallsyms_strtab, FieldId::kallsyms_num_symtab}) {
+    for (const FieldId id :
+         {FieldId::module_kallsyms, FieldId::kallsyms_symtab, FieldId::kallsyms_strtab, FieldId::kallsyms_num_symtab}) {
         if (layout.has(id)) continue;
         report.missing = "symbols of modules: this kernel's types do not tell where they are kept";
         return report;
@@ -143,8 +148,10 @@ ModuleSymbolsReport add_module_symbols(const LinuxGuest& guest, SymbolTableBuild
         unread += added ? 0u : 1u;
     }
     report.end = modules->report.end;
-    if (report.end != WalkEnd::complete) report.missing = fmt::format("symbols of modules: the list of modules is {}", to_string(report.end));
-    else if (unread != 0) report.missing = fmt::format("symbols of {} of {} modules could not be read", unread, modules->modules.size());
+    if (report.end != WalkEnd::complete)
+        report.missing = fmt::format("symbols of modules: the list of modules is {}", to_string(report.end));
+    else if (unread != 0)
+        report.missing = fmt::format("symbols of {} of {} modules could not be read", unread, modules->modules.size());
     return report;
 }
 

@@ -9,8 +9,8 @@
 namespace vitrine::linux_os {
 
 struct ModuleSymbolsReport {
-    WalkEnd end = WalkEnd::complete;   // of the walk over the modules
-    std::string missing;               // what is not among the symbols and why, one line; "" when all is there
+    WalkEnd end = WalkEnd::complete;  // of the walk over the modules
+    std::string missing;              // what is not among the symbols and why, one line; "" when all is there
 };
 
 // Appends those of every module, in the order of the module list. A module whose tables cannot be read adds none.

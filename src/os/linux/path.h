@@ -9,8 +9,8 @@
 namespace vitrine::linux_os {
 
 struct FilePath {
-    std::string text;       // any bytes; without " (deleted)"
-    bool deleted = false;   // unlinked, or never linked (memfd)
+    std::string text;      // any bytes; without " (deleted)"
+    bool deleted = false;  // unlinked, or never linked (memfd)
 };
 
 class PathResolver {
@@ -25,7 +25,11 @@ public:
     Result<FilePath> of_file(Gva file) const;
 
 private:
-    struct Name { std::string text; Gva parent; bool unhashed = false; };
+    struct Name {
+        std::string text;
+        Gva parent;
+        bool unhashed = false;
+    };
     Result<Name> read_name(Gva dentry) const;
     Result<std::string> special_name(Gva dentry, const Name& name) const;
 

@@ -43,14 +43,17 @@ std::optional<EntryName> parse_name(std::string_view name) {
         const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), out, 16);
         return error == std::errc{} && rest == text.data() + text.size();
     };
-    if (!hex(name.substr(at + 1, plus - at - 1), entry.notes) || !hex(name.substr(plus + 1), entry.size)) return std::nullopt;
+    if (!hex(name.substr(at + 1, plus - at - 1), entry.notes) || !hex(name.substr(plus + 1), entry.size))
+        return std::nullopt;
     if (entry.notes > (1u << 30) || entry.size > 64 * 1024 || entry.build_id.empty()) return std::nullopt;
     return entry;
 }
 
 std::string default_directory() {
-    if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg == '/') return std::string(xdg) + "/vitrine";
-    if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return std::string(home) + "/.cache/vitrine";
+    if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg == '/')
+        return std::string(xdg) + "/vitrine";
+    if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+        return std::string(home) + "/.cache/vitrine";
     return {};
 }
 
@@ -58,7 +61,7 @@ std::string default_directory() {
 std::optional<std::string> read_file(const fs::path& path) {
     constexpr off_t kMost = 1 << 20;
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    struct stat facts {};
+    struct stat facts{};
     if (!fd || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size > kMost) return std::nullopt;
     if (facts.st_uid != geteuid() || (facts.st_mode & 022) != 0) return std::nullopt;
     std::string text(static_cast<std::size_t>(facts.st_size), '\0');
@@ -110,7 +113,8 @@ Error io_error(std::string text) { return Error::with_text(Errc::io, Origin::use
 
 }  // namespace
 
-ProfileCache::ProfileCache(std::string directory) : directory_(directory.empty() ? default_directory() : std::move(directory)) {}
+ProfileCache::ProfileCache(std::string directory)
+    : directory_(directory.empty() ? default_directory() : std::move(directory)) {}
 
 std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const KernelImage& image) const {
     if (directory_.empty()) return std::nullopt;
@@ -118,7 +122,8 @@ std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const Ker
     if (!key) return std::nullopt;
     std::error_code error;
     std::size_t seen = 0;
-    for (fs::directory_iterator it(directory_, error), end; !error && it != end && ++seen <= kMaxEntries; it.increment(error)) {
+    for (fs::directory_iterator it(directory_, error), end; !error && it != end && ++seen <= kMaxEntries;
+         it.increment(error)) {
         const auto entry = parse_name(it->path().filename().string());
         if (!entry) continue;
         const auto notes = read_region(memory, image, image.text_va.wrap_plus(entry->notes), entry->size);
@@ -133,7 +138,9 @@ std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const Ker
         const auto found = hash_guest(memory, kernel, *key);
         if (found != ProfileHashes{profile->tables_hash, profile->btf_hash}) continue;
         if (!check_image(memory, kernel) || kernel.banner != banner || !check_kernel(memory, kernel)) continue;
-        kernel.checks.insert(kernel.checks.begin(), fmt::format("build-id {}, symbol tables and types equal those of the cached profile", kernel.build_id));
+        kernel.checks.insert(
+            kernel.checks.begin(),
+            fmt::format("build-id {}, symbol tables and types equal those of the cached profile", kernel.build_id));
         return std::move(kernel);
     }
     return std::nullopt;
@@ -142,7 +149,8 @@ std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const Ker
 Result<void> ProfileCache::store(PhysicalMemory& memory, const ProvenKernel& kernel) const {
     const auto start = kernel.symbols.get(SymbolId::start_notes);
     const auto stop = kernel.symbols.get(SymbolId::stop_notes);
-    if (directory_.empty() || kernel.build_id.empty() || !start || !stop || kernel.layout_source != LayoutSource::btf) return {};
+    if (directory_.empty() || kernel.build_id.empty() || !start || !stop || kernel.layout_source != LayoutSource::btf)
+        return {};
     std::error_code error;
     const bool made = fs::create_directories(directory_, error);
     if (error) return io_error(fmt::format("cannot make the cache folder {}: {}", directory_, error.message()));

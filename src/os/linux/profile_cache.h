@@ -32,7 +32,7 @@ private:
 // load address from `image`; malformed names the first thing that is wrong.
 struct CachedProfile {
     ProvenKernel kernel;
-    std::uint64_t tables_hash = 0;   // see profile_hash.h
+    std::uint64_t tables_hash = 0;  // see profile_hash.h
     std::uint64_t btf_hash = 0;
 };
 [[nodiscard]] std::string write_profile(const ProvenKernel& kernel, std::uint64_t tables_hash, std::uint64_t btf_hash);

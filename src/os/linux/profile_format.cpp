@@ -47,7 +47,9 @@ std::optional<std::string> text(const json& object, std::string_view key, std::s
 }
 
 // Symbols inside the image are kept relative to _text, since the load address differs at each boot; others (per-CPU, absolute) as they are.
-bool in_image(const KernelImage& image, Gva va) { return va >= image.text_va && va.value - image.text_va.value < kMaxImage; }
+bool in_image(const KernelImage& image, Gva va) {
+    return va >= image.text_va && va.value - image.text_va.value < kMaxImage;
+}
 
 json write_symbols(const ProvenKernel& kernel) {
     json out = json::object();
@@ -55,7 +57,8 @@ json write_symbols(const ProvenKernel& kernel) {
         const auto va = kernel.symbols.get(static_cast<SymbolId>(i));
         if (!va) continue;
         const bool relative = in_image(kernel.image, *va);
-        out[std::string(kSymbolNames[i])] = json::array({relative ? "image" : "absolute", relative ? va->value - kernel.image.text_va.value : va->value});
+        out[std::string(kSymbolNames[i])] = json::array(
+            {relative ? "image" : "absolute", relative ? va->value - kernel.image.text_va.value : va->value});
     }
     return out;
 }
@@ -65,7 +68,8 @@ Result<void> parse_symbols(const json& in, const KernelImage& image, KernelSymbo
     for (std::size_t i = 0; i < kSymbolCount; ++i) {
         const auto it = in.find(kSymbolNames[i]);
         if (it == in.end()) continue;
-        if (!it->is_array() || it->size() != 2 || !(*it)[0].is_string() || !(*it)[1].is_number_unsigned()) return malformed("symbol of a cached profile");
+        if (!it->is_array() || it->size() != 2 || !(*it)[0].is_string() || !(*it)[1].is_number_unsigned())
+            return malformed("symbol of a cached profile");
         const auto value = (*it)[1].get<std::uint64_t>();
         const bool relative = (*it)[0].get_ref<const std::string&>() == "image";
         if (relative && value >= kMaxImage) return malformed("symbol of a cached profile");
@@ -89,7 +93,8 @@ json write_layout(const Layout& layout) {
 
 Result<void> parse_layout(const json& in, Layout& layout) {
     constexpr std::uint64_t kMaxOffset = 1u << 20;
-    if (!in.is_object() || !in.contains("fields") || !in.contains("sizes")) return malformed("layout of a cached profile");
+    if (!in.is_object() || !in.contains("fields") || !in.contains("sizes"))
+        return malformed("layout of a cached profile");
     for (const FieldNeed& wanted : field_needs()) {
         const auto it = in["fields"].find(wanted.name);
         if (!in["fields"].is_object() || it == in["fields"].end()) continue;
@@ -100,11 +105,13 @@ Result<void> parse_layout(const json& in, Layout& layout) {
             v[i] = (*it)[i].get<std::uint64_t>();
         }
         if (v[0] > kMaxOffset || v[1] > kMaxOffset || v[2] > 2) return malformed("member of a cached profile");
-        layout.set(wanted.id, {static_cast<std::uint32_t>(v[0]), static_cast<std::uint32_t>(v[1]), true, static_cast<std::uint8_t>(v[2])});
+        layout.set(wanted.id, {static_cast<std::uint32_t>(v[0]), static_cast<std::uint32_t>(v[1]), true,
+                               static_cast<std::uint8_t>(v[2])});
     }
     for (std::size_t i = 0; i < kStructCount; ++i) {
         const auto size = number(in["sizes"], struct_name(static_cast<StructId>(i)));
-        if (size && *size <= kMaxOffset) layout.set_struct_size(static_cast<StructId>(i), static_cast<std::uint32_t>(*size));
+        if (size && *size <= kMaxOffset)
+            layout.set_struct_size(static_cast<StructId>(i), static_cast<std::uint32_t>(*size));
     }
     const auto mask = number(in, "module_core_memory_mask");
     if (!mask || *mask > UINT32_MAX) return malformed("layout of a cached profile");
@@ -114,13 +121,24 @@ Result<void> parse_layout(const json& in, Layout& layout) {
 
 json write_kallsyms(const ProvenKernel& kernel) {
     const KallsymsLayout& k = kernel.kallsyms;
-    const bool based = k.addressing == KallsymsAddressing::base_relative_before || k.addressing == KallsymsAddressing::base_relative_after;
-    return {{"region", kernel.region_va.value - kernel.image.text_va.value}, {"region_size", kernel.region_size},
-            {"token_table", k.token_table}, {"token_index", k.token_index}, {"markers", k.markers}, {"names", k.names},
-            {"num_syms_at", k.num_syms_at}, {"num_syms", k.num_syms}, {"num_markers", k.num_markers}, {"marker_size", k.marker_size},
-            {"uleb_lengths", k.uleb_lengths ? 1u : 0u}, {"addressing", static_cast<unsigned>(k.addressing)},
-            {"absolute_percpu", k.absolute_percpu ? 1u : 0u}, {"addresses", k.addresses},
-            {"relative_base", based ? k.relative_base - kernel.image.text_va.value : 0}, {"seqs", k.seqs_of_names.value_or(0)},
+    const bool based = k.addressing == KallsymsAddressing::base_relative_before ||
+                       k.addressing == KallsymsAddressing::base_relative_after;
+    return {{"region", kernel.region_va.value - kernel.image.text_va.value},
+            {"region_size", kernel.region_size},
+            {"token_table", k.token_table},
+            {"token_index", k.token_index},
+            {"markers", k.markers},
+            {"names", k.names},
+            {"num_syms_at", k.num_syms_at},
+            {"num_syms", k.num_syms},
+            {"num_markers", k.num_markers},
+            {"marker_size", k.marker_size},
+            {"uleb_lengths", k.uleb_lengths ? 1u : 0u},
+            {"addressing", static_cast<unsigned>(k.addressing)},
+            {"absolute_percpu", k.absolute_percpu ? 1u : 0u},
+            {"addresses", k.addresses},
+            {"relative_base", based ? k.relative_base - kernel.image.text_va.value : 0},
+            {"seqs", k.seqs_of_names.value_or(0)},
             {"seqs_entry_size", k.seqs_entry_size}};
 }
 
@@ -152,7 +170,8 @@ Result<void> parse_kallsyms(const json& in, const KernelImage& image, ProvenKern
     const std::uint64_t seqs = take("seqs", kernel.region_size);
     if (seqs != 0) k.seqs_of_names = seqs;
     k.seqs_entry_size = static_cast<std::uint8_t>(take("seqs_entry_size", 4));
-    if (!good || (k.marker_size != 4 && k.marker_size != 8) || k.seqs_entry_size < 3) return malformed("symbol table of a cached profile");
+    if (!good || (k.marker_size != 4 && k.marker_size != 8) || k.seqs_entry_size < 3)
+        return malformed("symbol table of a cached profile");
     return {};
 }
 
@@ -191,7 +210,8 @@ Result<CachedProfile> parse_profile(std::string_view source, const KernelImage& 
     const auto account = text(in, "account", 1024);
     const auto tables = number(in, "tables_hash");
     const auto btf = number(in, "btf_hash");
-    if (!build_id || !banner || !account || !tables || !btf || !in.contains("symbols") || !in.contains("layout") || !in.contains("kallsyms")) {
+    if (!build_id || !banner || !account || !tables || !btf || !in.contains("symbols") || !in.contains("layout") ||
+        !in.contains("kallsyms")) {
         return malformed("cached profile");
     }
     kernel.build_id = *build_id;

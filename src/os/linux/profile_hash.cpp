@@ -28,7 +28,8 @@ std::uint64_t reduce(Wide value) {
 std::uint64_t chunk(const std::byte* at) { return load<std::uint64_t>(at) & 0x00ff'ffff'ffff'ffff; }
 
 // The region's table [offset, offset + size) as bytes of the guest.
-bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size, KeyedHash& hash) {
+bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size,
+               KeyedHash& hash) {
     if (offset > kernel.region_size || size > kernel.region_size - offset) return false;
     const auto bytes = read_region(memory, kernel.image, kernel.region_va.wrap_plus(offset), size);
     if (!bytes) return false;
@@ -38,7 +39,8 @@ bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t
 
 // Where the base of relative addresses is kept (kernel/kallsyms.c); it moves with the load address.
 std::optional<std::uint64_t> base_at(const KallsymsLayout& k) {
-    if (k.addressing == KallsymsAddressing::base_relative_after) return (k.addresses + std::uint64_t{k.num_syms} * 4 + 7) / 8 * 8;
+    if (k.addressing == KallsymsAddressing::base_relative_after)
+        return (k.addresses + std::uint64_t{k.num_syms} * 4 + 7) / 8 * 8;
     if (k.addressing == KallsymsAddressing::base_relative_before && k.num_syms_at >= 8) return k.num_syms_at - 8;
     return std::nullopt;
 }
@@ -48,14 +50,17 @@ bool base_is_right(PhysicalMemory& memory, const ProvenKernel& kernel) {
     if (k.addressing == KallsymsAddressing::place_relative) return true;
     const auto at = base_at(k);
     if (!at || *at > kernel.region_size) return false;
-    const auto value = memory.read_value<std::uint64_t>(Gpa{kernel.region_va.value + *at + kernel.image.virtual_to_physical()});
+    const auto value = memory.read_value<std::uint64_t>(
+        Gpa{kernel.region_va.value + *at + kernel.image.virtual_to_physical()});
     return value && *value == k.relative_base;
 }
 
 std::optional<std::uint64_t> read_key(const std::string& path) {
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    struct stat facts {};
-    if (!fd || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0) return std::nullopt;
+    struct stat facts{};
+    if (!fd || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() ||
+        (facts.st_mode & 077) != 0)
+        return std::nullopt;
     std::uint64_t key = 0;
     if (read(fd.get(), &key, sizeof key) != sizeof key) return std::nullopt;
     return key;
@@ -95,7 +100,8 @@ std::optional<std::uint64_t> cache_key(const std::string& directory, bool make) 
     const UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
     std::uint64_t fresh = 0;
     if (!fd) return std::nullopt;
-    const bool written = getrandom(&fresh, sizeof fresh, 0) == sizeof fresh && write(fd.get(), &fresh, sizeof fresh) == sizeof fresh;
+    const bool written = getrandom(&fresh, sizeof fresh, 0) == sizeof fresh &&
+                         write(fd.get(), &fresh, sizeof fresh) == sizeof fresh;
     if (!written || rename(temporary.c_str(), path.c_str()) != 0) unlink(temporary.c_str());
     return read_key(path);
 }

@@ -40,6 +40,7 @@ struct ProfileHashes {
 
 // Of the guest's bytes at the places the profile names, which are the same wherever the build was loaded. nullopt when they cannot be read,
 // or for tables with absolute addresses, which differ with each load address.
-[[nodiscard]] std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t key);
+[[nodiscard]] std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel,
+                                                      std::uint64_t key);
 
 }  // namespace vitrine::linux_os

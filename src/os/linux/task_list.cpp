@@ -41,9 +41,10 @@ Result<void> TaskList::read_node(Gva link, std::uint32_t link_offset, Node& node
     }
     std::array<std::byte, 16> links;
     std::array<std::byte, 4> pid_bytes, tgid_bytes;
-    std::array<VirtualReadOp, 4> ops{VirtualReadOp{link, links}, VirtualReadOp{task.wrap_plus(pid), pid_bytes},
-                                     VirtualReadOp{task.wrap_plus(tgid), tgid_bytes},
-                                     VirtualReadOp{task.wrap_plus(comm), std::as_writable_bytes(std::span(node.key.comm))}};
+    std::array<VirtualReadOp, 4> ops{
+        VirtualReadOp{link, links}, VirtualReadOp{task.wrap_plus(pid), pid_bytes},
+        VirtualReadOp{task.wrap_plus(tgid), tgid_bytes},
+        VirtualReadOp{task.wrap_plus(comm), std::as_writable_bytes(std::span(node.key.comm))}};
     VITRINE_CHECK(space_.read_batch(ops));
     for (const VirtualReadOp& op : ops) {
         if (!op.ok) return Error::make_at(op.status, Origin::guest, op.address.value, "task");

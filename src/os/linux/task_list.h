@@ -29,7 +29,8 @@ public:
 
 private:
     struct Node;
-    WalkReport walk(Gva head, std::uint32_t link_offset, WalkBudget budget, FunctionRef<bool(const TaskKey&)> visit) const;
+    WalkReport walk(Gva head, std::uint32_t link_offset, WalkBudget budget,
+                    FunctionRef<bool(const TaskKey&)> visit) const;
     Result<void> read_node(Gva link, std::uint32_t link_offset, Node& node) const;
 
     const AddressSpace& space_;

@@ -7,7 +7,7 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint32_t kLargest = 64 * 1024;   // a task_struct is 6 to 14 KiB
+constexpr std::uint32_t kLargest = 64 * 1024;  // a task_struct is 6 to 14 KiB
 
 // With types its whole size; when offsets were recovered, up to the last of them.
 std::uint32_t bytes_wanted(const Layout& layout) {
@@ -35,11 +35,12 @@ bool TaskView::still_holds(const AddressSpace& fresh, Gva address) const {
     std::vector<std::byte> bytes(bytes_.size());
     if (!fresh.read(address, bytes)) return false;
     const TaskView now(layout_, std::move(bytes));
-    for (const FieldId id : {FieldId::task_real_parent, FieldId::task_mm, FieldId::task_real_cred, FieldId::task_fs, FieldId::task_signal,
-                             FieldId::task_thread_pid, FieldId::task_start_boottime}) {
+    for (const FieldId id : {FieldId::task_real_parent, FieldId::task_mm, FieldId::task_real_cred, FieldId::task_fs,
+                             FieldId::task_signal, FieldId::task_thread_pid, FieldId::task_start_boottime}) {
         if (u64(id) != now.u64(id)) return false;
     }
-    return i32(FieldId::task_pid) == now.i32(FieldId::task_pid) && i32(FieldId::task_tgid) == now.i32(FieldId::task_tgid) &&
+    return i32(FieldId::task_pid) == now.i32(FieldId::task_pid) &&
+           i32(FieldId::task_tgid) == now.i32(FieldId::task_tgid) &&
            u32(FieldId::task_exit_state) == now.u32(FieldId::task_exit_state);
 }
 

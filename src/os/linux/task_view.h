@@ -10,8 +10,8 @@
 
 namespace vitrine::linux_os {
 
-inline constexpr std::uint32_t kTaskKernelThread = 0x0020'0000;   // PF_KTHREAD, include/linux/sched.h
-inline constexpr std::uint32_t kTaskWorkqueue = 0x0000'0020;      // PF_WQ_WORKER
+inline constexpr std::uint32_t kTaskKernelThread = 0x0020'0000;  // PF_KTHREAD, include/linux/sched.h
+inline constexpr std::uint32_t kTaskWorkqueue = 0x0000'0020;     // PF_WQ_WORKER
 
 class TaskView {
 public:
@@ -36,7 +36,9 @@ public:
         const auto value = get<std::uint64_t>(id);
         return value ? std::optional(Gva{*value}) : std::nullopt;
     }
-    [[nodiscard]] bool is_kernel_thread() const { return (u32(FieldId::task_flags).value_or(0) & kTaskKernelThread) != 0; }
+    [[nodiscard]] bool is_kernel_thread() const {
+        return (u32(FieldId::task_flags).value_or(0) & kTaskKernelThread) != 0;
+    }
     // R S D T t X Z P I as /proc/PID/stat gives it (fs/proc/array.c, task_state_array); nullopt when the layout lacks it.
     [[nodiscard]] std::optional<char> state() const;
 

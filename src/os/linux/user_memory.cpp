@@ -18,7 +18,8 @@ Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t ma
     for (const FieldId id : {FieldId::mm_arg_start, FieldId::mm_arg_end}) {
         if (!layout.has(id)) return Error::make(Errc::not_found, Origin::types, "struct mm_struct.arg_start");
     }
-    const auto start = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_start))));
+    const auto start = VITRINE_TRY(
+        guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_start))));
     const auto end = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_end))));
     CommandLine line;
     if (start >= end) return line;

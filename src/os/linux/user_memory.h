@@ -13,8 +13,8 @@ namespace vitrine::linux_os {
 Result<AddressSpace> user_space(const LinuxGuest& guest, Gva mm);
 
 struct CommandLine {
-    std::string bytes;         // as /proc/PID/cmdline: arguments separated (and ended) by NUL
-    bool truncated = false;    // longer than what is read, or partly paged out
+    std::string bytes;       // as /proc/PID/cmdline: arguments separated (and ended) by NUL
+    bool truncated = false;  // longer than what is read, or partly paged out
 };
 
 // As fs/proc/base.c get_mm_cmdline: a program that wrote over its arguments and their end shows what it wrote. Pages that are not

@@ -13,8 +13,10 @@ std::optional<std::int64_t> boot_time(const LinuxGuest& guest) {
     if (!base) base = guest.proven().symbols.get(SymbolId::tk_core);
     if (!base) return std::nullopt;
     const Gva keeper = base->wrap_plus(layout.offset(FieldId::tk_data_timekeeper).value_or(8));
-    const auto real = guest.space().read_value<std::int64_t>(keeper.wrap_plus(layout.at(FieldId::timekeeper_offs_real)));
-    const auto boot = guest.space().read_value<std::int64_t>(keeper.wrap_plus(layout.at(FieldId::timekeeper_offs_boot)));
+    const auto real = guest.space().read_value<std::int64_t>(
+        keeper.wrap_plus(layout.at(FieldId::timekeeper_offs_real)));
+    const auto boot = guest.space().read_value<std::int64_t>(
+        keeper.wrap_plus(layout.at(FieldId::timekeeper_offs_boot)));
     constexpr std::int64_t kSecond = 1'000'000'000;
     constexpr std::int64_t kYear2000 = 946'684'800 * kSecond;
     constexpr std::int64_t kYear2200 = 7'258'118'400 * kSecond;

@@ -64,7 +64,8 @@ Result<Header> read_header(const FileBytes& file) {
                                 fmt::format("an ELF core of another architecture (ELF machine {})", elf->e_machine),
                                 "x86-64 guests are supported");
     }
-    Header header{sizeof(Ehdr) == sizeof(Elf64_Ehdr), elf->e_machine, elf->e_phoff, elf->e_phnum, elf->e_shoff, elf->e_shentsize};
+    Header header{
+        sizeof(Ehdr) == sizeof(Elf64_Ehdr), elf->e_machine, elf->e_phoff, elf->e_phnum, elf->e_shoff, elf->e_shentsize};
     if (elf->e_phentsize != sizeof(Phdr)) return malformed("program headers of an unknown size");
     if (elf->e_phnum == PN_XNUM) {  // 65535 and more: the number is in the first section header
         const auto section = read_struct<Shdr>(file, elf->e_shoff);
@@ -86,7 +87,8 @@ Result<Header> read_header(const FileBytes& file) {
     std::array<std::byte, EI_NIDENT> ident{};
     if (!file.read(0, ident)) return malformed("it ends inside the ELF header");
     if (std::to_integer<unsigned>(ident[EI_DATA]) != ELFDATA2LSB) {
-        return Error::with_text(Errc::unsupported, Origin::source, "a big-endian ELF file", "x86-64 guests are supported");
+        return Error::with_text(Errc::unsupported, Origin::source, "a big-endian ELF file",
+                                "x86-64 guests are supported");
     }
     switch (std::to_integer<unsigned>(ident[EI_CLASS])) {
         case ELFCLASS64: return read_header<Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr>(file);
@@ -149,7 +151,8 @@ std::size_t make_disjoint(std::vector<LayoutExtent>& extents) {
 
 // The parts of `wanted` that `taken` (sorted, disjoint) leaves free.
 std::vector<MemoryRange> subtract(std::vector<MemoryRange> wanted, const std::vector<LayoutExtent>& taken) {
-    std::sort(wanted.begin(), wanted.end(), [](const MemoryRange& a, const MemoryRange& b) { return a.start < b.start; });
+    std::sort(wanted.begin(), wanted.end(),
+              [](const MemoryRange& a, const MemoryRange& b) { return a.start < b.start; });
     std::vector<MemoryRange> free;
     std::uint64_t from = 0;
     std::size_t next = 0;
@@ -174,9 +177,12 @@ std::vector<MemoryRange> subtract(std::vector<MemoryRange> wanted, const std::ve
 Result<void> read_notes(const FileBytes& file, const std::vector<Segment>& notes, ElfCore& core) {
     std::uint64_t budget = kMaxNotes;
     for (const Segment& segment : notes) {
-        const std::uint64_t inside = segment.offset < file.size ? std::min(segment.file_size, file.size - segment.offset) : 0;
+        const std::uint64_t inside = segment.offset < file.size
+                                         ? std::min(segment.file_size, file.size - segment.offset)
+                                         : 0;
         const std::uint64_t take = std::min(inside, budget);
-        if (take < segment.file_size) core.remarks.push_back("notes were left out: they do not fit into the file, or are too many");
+        if (take < segment.file_size)
+            core.remarks.push_back("notes were left out: they do not fit into the file, or are too many");
         std::vector<std::byte> bytes(take);
         if (!file.read(segment.offset, bytes)) return malformed("the notes cannot be read");
         parse_elf_notes(bytes, core.is_x86_64, core.vcpus);

@@ -15,8 +15,8 @@
 namespace vitrine {
 
 struct ElfCore {
-    bool is_64 = false;       // the file's class; not the guest's mode
-    bool is_x86_64 = false;   // e_machine: the first processor was in long mode
+    bool is_64 = false;      // the file's class; not the guest's mode
+    bool is_x86_64 = false;  // e_machine: the first processor was in long mode
     // Sorted, disjoint. Where segments overlap, the one that begins first holds.
     std::vector<LayoutExtent> in_file;  // offset: in the file
     std::vector<MemoryRange> zeros;     // in memory, not in the file (p_memsz above p_filesz)

@@ -42,7 +42,9 @@ class FileMachine final : public Machine {
 public:
     FileMachine(MachineInfo info, std::shared_ptr<MappedStore> store, std::vector<MemoryLayout> layouts,
                 std::vector<VcpuState> vcpus)
-        : info_(std::move(info)), store_(std::move(store)), layouts_(std::move(layouts)),
+        : info_(std::move(info)),
+          store_(std::move(store)),
+          layouts_(std::move(layouts)),
           memory_(store_, layouts_.front()) {
         if (!vcpus.empty()) registers_ = std::make_unique<NoteRegisters>(std::move(vcpus));
     }
@@ -54,7 +56,8 @@ public:
     Result<void> check_alive() override {
         auto whole = store_->check_files();
         if (whole) return {};
-        return Error::with_text(whole.error().code, Origin::source, fmt::format("{}: the file became shorter while it was read", info_.name));
+        return Error::with_text(whole.error().code, Origin::source,
+                                fmt::format("{}: the file became shorter while it was read", info_.name));
     }
 
 private:
@@ -73,10 +76,10 @@ Error cannot_open(const std::string& path, int error) {
     switch (error) {
         case ENOENT:
         case ENOTDIR:
-            return refuse(Errc::not_found, path, "no such file", "give the path of a memory image, or qemu:NAME for a running guest");
+            return refuse(Errc::not_found, path, "no such file",
+                          "give the path of a memory image, or qemu:NAME for a running guest");
         case EACCES:
-        case EPERM:
-            return refuse(Errc::permission, path, "permission denied", "run as a user who may read the file");
+        case EPERM: return refuse(Errc::permission, path, "permission denied", "run as a user who may read the file");
         default: return refuse(Errc::io, path, std::strerror(error), "");
     }
 }
@@ -132,7 +135,8 @@ Result<MemoryLayout> core_layout(const ElfCore& core) {
     for (const MemoryRange& range : core.zeros) {
         for (std::uint64_t done = 0; done < range.size;) {
             if (layout.extents.size() - core.in_file.size() >= kMaxZeroExtents) {
-                return Error::with_text(Errc::malformed, Origin::source, "damaged ELF core: too much memory that is not in the file");
+                return Error::with_text(Errc::malformed, Origin::source,
+                                        "damaged ELF core: too much memory that is not in the file");
             }
             const std::uint64_t take = std::min(kZeroPiece, range.size - done);
             layout.extents.push_back({Gpa{range.start.value + done}, take, 0});
@@ -186,7 +190,8 @@ Result<std::unique_ptr<Machine>> open_file_machine(const std::string& path) {
     const auto head = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), file.size));
     if (!copy_from_file(file.fd.get(), 0, head)) return refuse(Errc::io, path, "cannot be read", "");
     if (auto known = known_format(head)) {
-        return refuse(Errc::unsupported, path, fmt::format("{}, which cannot be read as it is", known->name), known->hint);
+        return refuse(Errc::unsupported, path, fmt::format("{}, which cannot be read as it is", known->name),
+                      known->hint);
     }
     if (has_elf_magic(head)) return open_core(path, std::move(file));
     return open_raw(path, std::move(file));

@@ -15,15 +15,20 @@ struct Magic {
 };
 
 constexpr std::string_view kToElf = "make an ELF core of it: crash or makedumpfile can read this format";
-constexpr std::string_view kSaved = "restore the guest, or dump its memory with dump-guest-memory or virsh dump --memory-only";
+constexpr std::string_view kSaved =
+    "restore the guest, or dump its memory with dump-guest-memory or virsh dump --memory-only";
 constexpr std::string_view kDisk = "this is a disk, not memory; qemu-img works on it";
 constexpr std::string_view kWindows = "convert it to a raw image, e.g. with MemProcFS or volatility3's layerwriter";
 
 constexpr std::array kMagics{
-    Magic{0, "KDUMP   "sv, {"a kdump-compressed dump", "dump with format elf, or convert it: makedumpfile -E dump elf"}},
+    Magic{0,
+          "KDUMP   "sv,
+          {"a kdump-compressed dump", "dump with format elf, or convert it: makedumpfile -E dump elf"}},
     Magic{0, "DISKDUMP"sv, {"a diskdump-compressed dump", kToElf}},
-    Magic{0, "makedumpfile\0\0\0\0"sv,
-          {"a flattened kdump (what dump-guest-memory -z writes)", "makedumpfile -R dump < file, then makedumpfile -E dump elf"}},
+    Magic{0,
+          "makedumpfile\0\0\0\0"sv,
+          {"a flattened kdump (what dump-guest-memory -z writes)",
+           "makedumpfile -R dump < file, then makedumpfile -E dump elf"}},
     Magic{0, "EMiL"sv, {"a LiME memory image", "convert it to a raw image, or make an ELF core"}},
     Magic{0, "AVML"sv, {"an AVML memory image", "avml-convert --format raw file raw"}},
     Magic{0, "\xd0\xbe\xd2\xbe"sv, {"a VMware snapshot state", "give the .vmem file beside it"}},
@@ -36,7 +41,9 @@ constexpr std::array kMagics{
     Magic{0, "LibvirtQemudSave"sv, {"a libvirt saved guest", kSaved}},
     Magic{0, "LibvirtQemudPart"sv, {"an unfinished libvirt save", kSaved}},
     Magic{0, "LinuxGuestRecord"sv, {"a Xen saved guest", kSaved}},
-    Magic{0, "\x7fVirtualBox SavedState"sv, {"a VirtualBox saved state", "VBoxManage debugvm NAME dumpvmcore writes an ELF core"}},
+    Magic{0,
+          "\x7fVirtualBox SavedState"sv,
+          {"a VirtualBox saved state", "VBoxManage debugvm NAME dumpvmcore writes an ELF core"}},
     Magic{0, "QFI\xfb"sv, {"a qcow2 disk image", kDisk}},
     Magic{0, "KDMV"sv, {"a VMDK disk image", kDisk}},
     Magic{0, "vhdxfile"sv, {"a VHDX disk image", kDisk}},
@@ -46,7 +53,10 @@ constexpr std::array kMagics{
     Magic{0, "hibr"sv, {"a Windows hibernation file", kWindows}},
     Magic{0, "MDMP"sv, {"a Windows minidump", "a minidump is of one process; dump the machine's memory"}},
     Magic{0, "\x1f\x8b\x08"sv, {"a gzip-compressed file", "gzip -d file"}},
-    Magic{0, "\xfd" "7zXZ\0"sv, {"an xz-compressed file", "xz -d file"}},
+    Magic{0,
+          "\xfd"
+          "7zXZ\0"sv,
+          {"an xz-compressed file", "xz -d file"}},
     Magic{0, "\x28\xb5\x2f\xfd"sv, {"a zstd-compressed file", "zstd -d file"}},
     Magic{0, "BZh"sv, {"a bzip2-compressed file", "bzip2 -d file"}},
     Magic{0, "\x04\x22\x4d\x18"sv, {"an lz4-compressed file", "lz4 -d file"}},

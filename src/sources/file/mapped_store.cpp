@@ -58,8 +58,10 @@ void MappedStore::clear_present(const Piece& piece) {
 // A huge page from which something else than zeros was read is no hole.
 void MappedStore::learn_from(const Piece& piece, std::uint64_t offset, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-        const std::uint64_t page = offset / piece.granule * piece.granule;  // pieces start at a multiple, or are not mapped
-        const auto take = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), page + piece.granule - offset));
+        const std::uint64_t page = offset / piece.granule *
+                                   piece.granule;  // pieces start at a multiple, or are not mapped
+        const auto take = static_cast<std::size_t>(
+            std::min<std::uint64_t>(bytes.size(), page + piece.granule - offset));
         if (has_non_zero(bytes.first(take))) set_present(page, std::min(page + piece.granule, piece.end()));
         bytes = bytes.subspan(take);
         offset += take;
@@ -172,7 +174,8 @@ Result<void> MappedStore::read(std::span<StoreReadOp> ops) {
     return {};
 }
 
-void MappedStore::populated_in(const Piece& piece, std::uint64_t start, std::uint64_t end, std::vector<StoreRange>& found) {
+void MappedStore::populated_in(const Piece& piece, std::uint64_t start, std::uint64_t end,
+                               std::vector<StoreRange>& found) {
     while (start < end) {
         std::uint64_t next = present_until(start, end);
         bool is_zeros = false;
@@ -202,8 +205,8 @@ std::vector<StoreRange> MappedStore::populated(StoreRange within) {
     return found;
 }
 
-Result<void> MappedStore::read_strided(std::uint64_t offset, std::uint64_t stride, std::uint32_t width, std::size_t count,
-                                       std::span<std::byte> out) {
+Result<void> MappedStore::read_strided(std::uint64_t offset, std::uint64_t stride, std::uint32_t width,
+                                       std::size_t count, std::span<std::byte> out) {
     if (width == 0 || count == 0) return {};
     std::uint64_t last = 0;
     if (width > stride || out.size() / width < count || __builtin_mul_overflow(stride, count - 1, &last) ||

@@ -44,7 +44,8 @@ Error io_error(std::string_view doing, int error) {
 // Do the bytes exist, in a file and in the store, in pieces that can follow one another?
 bool can_be(const FilePiece& piece, bool is_last, std::uint64_t start) {
     std::uint64_t end = 0;
-    if (piece.size == 0 || piece.file_offset % kPageSize != 0 || (!is_last && piece.size % kPageSize != 0)) return false;
+    if (piece.size == 0 || piece.file_offset % kPageSize != 0 || (!is_last && piece.size % kPageSize != 0))
+        return false;
     if (__builtin_add_overflow(piece.file_offset, piece.size, &end) || end > INT64_MAX) return false;
     return !__builtin_add_overflow(start, piece.size, &end) && end <= INT64_MAX;
 }
@@ -62,7 +63,8 @@ Result<MappedStore::Piece> MappedStore::open_piece(FilePiece from, std::uint64_t
     piece.fd = std::move(from.fd);
     struct stat status = {};
     struct statfs system = {};
-    if (fstat(piece.fd.get(), &status) != 0 || fstatfs(piece.fd.get(), &system) != 0) return io_error("memory file", errno);
+    if (fstat(piece.fd.get(), &status) != 0 || fstatfs(piece.fd.get(), &system) != 0)
+        return io_error("memory file", errno);
     if (!is_whole(piece)) {
         return Error::make(Errc::stale, Origin::source, "memory file is shorter than the memory it holds");
     }
@@ -82,7 +84,8 @@ Result<std::shared_ptr<MappedStore>> MappedStore::make(std::vector<FilePiece> wa
     std::vector<Piece> pieces;
     std::uint64_t size = 0;
     for (FilePiece& from : wanted) {
-        if (!can_be(from, &from == &wanted.back(), size)) return Error::make(Errc::usage, Origin::source, "piece of a memory file");
+        if (!can_be(from, &from == &wanted.back(), size))
+            return Error::make(Errc::usage, Origin::source, "piece of a memory file");
         pieces.push_back(VITRINE_TRY(open_piece(std::move(from), size)));
         size += pieces.back().size;
     }
@@ -116,7 +119,8 @@ void MappedStore::map_all() {
     const auto address = reinterpret_cast<std::uintptr_t>(reservation_);
     base_ = reservation_ + (round_up(address, alignment) - address);
     for (Piece& piece : pieces_) {
-        if (piece.holes == Holes::all || piece.start % piece.granule != 0 || piece.file_offset % piece.granule != 0) continue;
+        if (piece.holes == Holes::all || piece.start % piece.granule != 0 || piece.file_offset % piece.granule != 0)
+            continue;
         piece.guard = FaultGuard(base_ + piece.start, round_up(piece.size, piece.granule), piece.granule, tainted_);
         piece.mapped = piece.guard.is_active() && map_piece(piece);
         if (piece.mapped) learn_dense(piece);

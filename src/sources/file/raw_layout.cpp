@@ -52,7 +52,8 @@ std::vector<MemoryLayout> raw_layouts(RamStore& store) {
     for (const bool wanted : {true, false}) {
         for (const Hole& hole : kHoles) {
             if (hole.start >= size || (size >= hole.from_size) != wanted) continue;
-            layouts.push_back(MemoryLayout::with_hole(size, hole.start, fmt::format("hole at {:#x} ({})", hole.start, hole.whose)));
+            layouts.push_back(
+                MemoryLayout::with_hole(size, hole.start, fmt::format("hole at {:#x} ({})", hole.start, hole.whose)));
         }
     }
     if (layouts.empty() || (!is_padded && size >= kHoles[0].from_size)) layouts.push_back(flat);

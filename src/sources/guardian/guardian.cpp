@@ -90,23 +90,31 @@ Error to_error(const GuardianTarget& target, Status status, int sys_errno) {
     switch (status) {
         case Status::ok: break;
         case Status::not_in_kvm_run:
-            return text(Errc::busy, fmt::format("no vCPU thread of process {} is running its guest (is the guest paused?)", target.pid));
+            return text(
+                Errc::busy,
+                fmt::format("no vCPU thread of process {} is running its guest (is the guest paused?)", target.pid));
         case Status::traced:
         case Status::permission: return trace_refused(target.pid);
         case Status::gone: return text(Errc::stale, fmt::format("process {} has ended", target.pid));
         case Status::timeout: return text(Errc::timeout, fmt::format("process {} did not answer in time", target.pid));
         case Status::interrupted:
-            return text(Errc::busy, fmt::format("signals keep the vCPU threads of process {} from being read", target.pid));
+            return text(Errc::busy,
+                        fmt::format("signals keep the vCPU threads of process {} from being read", target.pid));
         case Status::stopped:
             return text(Errc::busy, fmt::format("process {} is stopped by a signal", target.pid),
                         fmt::format("kill -CONT {}", target.pid));
         case Status::forbidden:
-            return text(Errc::permission, fmt::format("the seccomp filter of process {} forbids reading its vCPUs' registers", target.pid));
+            return text(
+                Errc::permission,
+                fmt::format("the seccomp filter of process {} forbids reading its vCPUs' registers", target.pid));
         case Status::filter_unknown:
-            return text(Errc::permission, fmt::format("process {} has a seccomp filter that cannot be read: what it forbids could end it", target.pid),
+            return text(Errc::permission,
+                        fmt::format("process {} has a seccomp filter that cannot be read: what it forbids could end it",
+                                    target.pid),
                         "give this program CAP_SYS_ADMIN (and CAP_SYS_PTRACE), outside of a container");
         case Status::refused:
-            return text(Errc::io, fmt::format("process {}: {}", target.pid, sys_errno != 0 ? std::strerror(sys_errno) : "refused"));
+            return text(Errc::io, fmt::format("process {}: {}", target.pid,
+                                              sys_errno != 0 ? std::strerror(sys_errno) : "refused"));
         case Status::malformed: return text(Errc::malformed, "the monitor's answer is not understood");
         case Status::too_big: return text(Errc::limit, "the monitor's answer is too large");
         case Status::no_connection:
@@ -201,7 +209,8 @@ void Guardian::Impl::end() {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kEndMs);
     const UniqueFd pidfd(open_pidfd(child));
     pollfd entry{pidfd.get(), POLLIN, 0};
-    while (pidfd.get() >= 0 && std::chrono::steady_clock::now() < deadline && ::poll(&entry, 1, 100) <= 0) {}
+    while (pidfd.get() >= 0 && std::chrono::steady_clock::now() < deadline && ::poll(&entry, 1, 100) <= 0) {
+    }
     (void)::waitpid(child, nullptr, WNOHANG | __WALL);
     child = -1;
 }
@@ -243,7 +252,8 @@ std::vector<pid_t> Guardian::Impl::candidate_threads(bool all) {
     return candidates;
 }
 
-Result<std::vector<VcpuRecord>> Guardian::Impl::ask_vcpus(const std::vector<VcpuFile>& files, const std::vector<pid_t>& threads,
+Result<std::vector<VcpuRecord>> Guardian::Impl::ask_vcpus(const std::vector<VcpuFile>& files,
+                                                          const std::vector<pid_t>& threads,
                                                           const std::vector<std::uint32_t>& msrs, Status* worst,
                                                           int* sys_errno) {
     auto* request = reinterpret_cast<guardian::VcpuRequest*>(arena.bytes());
@@ -319,7 +329,8 @@ Result<std::vector<VcpuRecord>> Guardian::read_vcpus(const std::vector<std::uint
             const auto records = VITRINE_TRY(impl_->ask_vcpus(missing, threads, msr_indices, &worst, &sys_errno));
             found.insert(found.end(), records.begin(), records.end());
             std::erase_if(missing, [&](const VcpuFile& file) {
-                return std::any_of(records.begin(), records.end(), [&](const VcpuRecord& r) { return r.id == file.id; });
+                return std::any_of(records.begin(), records.end(),
+                                   [&](const VcpuRecord& r) { return r.id == file.id; });
             });
         }
         const bool asleep = sleeping_looks > kSleepingLooks && now - last_awake > kSleepingFor;

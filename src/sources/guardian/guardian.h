@@ -52,7 +52,7 @@ public:
 
     // Pauses do not nest here: a second pause while one is held is an error (usage). A guest that was not running is left
     // alone by resume().
-    Result<void> pause_by_qmp();  // keeps the connection until resume()
+    Result<void> pause_by_qmp();     // keeps the connection until resume()
     Result<void> pause_by_freeze();  // stops every thread of the monitor
     Result<void> resume();
     // While the guardian holds a QMP pause it holds the monitor's only connection: ask through it.

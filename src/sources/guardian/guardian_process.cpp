@@ -71,7 +71,8 @@ private:
     // False: nobody will ask again.
     bool wait_for_request() {
         for (;;) {
-            pollfd entries[3] = {{arguments_.socket, POLLIN, 0}, {arguments_.owner_pidfd, POLLIN, 0}, {signals(), POLLIN, 0}};
+            pollfd entries[3] = {
+                {arguments_.socket, POLLIN, 0}, {arguments_.owner_pidfd, POLLIN, 0}, {signals(), POLLIN, 0}};
             if (::poll(entries, 3, -1) < 0 && errno != EINTR) return false;
             if (entries[0].revents != 0) return true;  // recv tells a request from the end
             if (entries[1].revents != 0) return false;
@@ -110,9 +111,7 @@ private:
             case Op::hello: return;
             case Op::read_vcpus: return read_vcpus(request, reply);
             case Op::freeze: return freeze(request, reply);
-            case Op::pause_qmp:
-                reply->status = pause_.pause(&reply->flag, &reply->sys_errno);
-                return;
+            case Op::pause_qmp: reply->status = pause_.pause(&reply->flag, &reply->sys_errno); return;
             case Op::resume: return resume(reply);
             case Op::qmp: return relay(request, reply);
             case Op::device_state: return device_state(reply);
@@ -239,7 +238,8 @@ private:
         char* line = memory_->command;
         int n = snprintf(line, kMaxCommand, "{\"execute\":\"add-fd\"}\n");
         TextView answer;
-        Status status = channel_.execute(TextView{line, static_cast<std::size_t>(n)}, Deadline::after_ms(kCommandMs), &answer, writable);
+        Status status = channel_.execute(TextView{line, static_cast<std::size_t>(n)}, Deadline::after_ms(kCommandMs),
+                                         &answer, writable);
         if (status != Status::ok) return status;
         TextView result;
         TextView number;
@@ -252,12 +252,15 @@ private:
             set = set * 10 + static_cast<unsigned>(number.data[i] - '0');
         }
         // live=false: with live (the default) QEMU gives up its disk images if the guest happens to be paused.
-        n = snprintf(line, kMaxCommand,
-                     "{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\"/dev/fdset/%u\",\"live\":false}}\n", set);
+        n = snprintf(
+            line, kMaxCommand,
+            "{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\"/dev/fdset/%u\",\"live\":false}}\n",
+            set);
         status = channel_.execute(TextView{line, static_cast<std::size_t>(n)}, Deadline::after_ms(kCommandMs), &answer);
         n = snprintf(line, kMaxCommand, "{\"execute\":\"remove-fd\",\"arguments\":{\"fdset-id\":%u}}\n", set);
         if (channel_.is_open()) {
-            (void)channel_.execute(TextView{line, static_cast<std::size_t>(n)}, Deadline::after_ms(kCommandMs), &answer);
+            (void)channel_.execute(TextView{line, static_cast<std::size_t>(n)}, Deadline::after_ms(kCommandMs),
+                                   &answer);
         }
         return status;
     }
@@ -312,7 +315,7 @@ void detach_from_owner(const ProcessArguments& arguments) {
     const sched_param lowest{sched_get_priority_min(SCHED_FIFO)};
     if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) != 0) (void)setpriority(PRIO_PROCESS, 0, -20);
     // Handlers of the owner are code that must not run here; SIGCHLD tells of tracees only if it is not ignored.
-    struct sigaction standard {};
+    struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
     for (int signal = 1; signal < NSIG; ++signal) (void)sigaction(signal, &standard, nullptr);
     sigset_t all;

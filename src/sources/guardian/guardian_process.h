@@ -14,13 +14,13 @@
 namespace vitrine::guardian {
 
 struct ProcessArguments {
-    int socket = -1;          // our end of the pair
-    int owner_pidfd = -1;     // of the process that started us
+    int socket = -1;       // our end of the pair
+    int owner_pidfd = -1;  // of the process that started us
     int monitor_pidfd = -1;
     pid_t monitor = -1;
-    std::byte* arena = nullptr;      // kArenaBytes, shared with the owner
-    void* memory = nullptr;          // process_memory_bytes(), private
-    const char* qmp_socket = "";     // lies in memory that the fork copied
+    std::byte* arena = nullptr;   // kArenaBytes, shared with the owner
+    void* memory = nullptr;       // process_memory_bytes(), private
+    const char* qmp_socket = "";  // lies in memory that the fork copied
     unsigned qmp_timeout_ms = 500;
 };
 

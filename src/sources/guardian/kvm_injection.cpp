@@ -56,8 +56,8 @@ private:
 };
 
 // ioctl(vcpu, request, argument): the thread is at the end of ioctl(vcpu, KVM_RUN).
-Status call(TracedThread& thread, const user_regs_struct& home, std::uint64_t request, std::uint64_t argument, Deadline deadline,
-            std::int64_t* result, std::int32_t* sys_errno) {
+Status call(TracedThread& thread, const user_regs_struct& home, std::uint64_t request, std::uint64_t argument,
+            Deadline deadline, std::int64_t* result, std::int32_t* sys_errno) {
     Status status = Status::interrupted;
     for (int i = 0; i < kTries && status == Status::interrupted; ++i) {
         if (thread.signal_pending()) return Status::interrupted;
@@ -88,8 +88,8 @@ Status read_msrs(TracedThread& thread, const user_regs_struct& home, const VcpuR
     return Status::ok;
 }
 
-Status check_call(TracedThread& thread, pid_t monitor, const user_regs_struct& home, std::int32_t fd, std::uint64_t request,
-                  std::uint64_t scratch, bool trusts_filter, struct sock_filter* filter_room) {
+Status check_call(TracedThread& thread, pid_t monitor, const user_regs_struct& home, std::int32_t fd,
+                  std::uint64_t request, std::uint64_t scratch, bool trusts_filter, struct sock_filter* filter_room) {
     struct seccomp_data call = {};
     call.nr = SYS_ioctl;
     call.arch = AUDIT_ARCH_X86_64;
@@ -112,14 +112,16 @@ int vcpu_of(const TracedThread& thread, const user_regs_struct& registers, const
     for (std::uint32_t i = 0; i < count; ++i) {
         if (registers.rdi != static_cast<std::uint64_t>(static_cast<std::uint32_t>(files[i].fd))) continue;
         unsigned char before[2] = {};
-        const bool is_syscall = thread.read(registers.rip - 2, before, sizeof(before)) && before[0] == 0x0f && before[1] == 0x05;
+        const bool is_syscall = thread.read(registers.rip - 2, before, sizeof(before)) && before[0] == 0x0f &&
+                                before[1] == 0x05;
         return is_syscall ? static_cast<int>(i) : -1;
     }
     return -1;
 }
 
 Status read_vcpu(TracedThread& thread, const user_regs_struct& home, const VcpuFile& vcpu, const VcpuRequest& request,
-                 pid_t monitor, struct sock_filter* filter_room, Deadline deadline, VcpuRecord* record, std::int32_t* sys_errno) {
+                 pid_t monitor, struct sock_filter* filter_room, Deadline deadline, VcpuRecord* record,
+                 std::int32_t* sys_errno) {
     *record = VcpuRecord();
     record->id = vcpu.id;
     record->thread = thread.tid();

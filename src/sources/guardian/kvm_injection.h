@@ -20,6 +20,7 @@ int vcpu_of(const TracedThread& thread, const user_regs_struct& registers, const
 // Reads one vCPU through a thread that is held in KVM_RUN. The thread stays held, with its registers and bytes as before.
 // `filter_room`: BPF_MAXINSNS instructions.
 Status read_vcpu(TracedThread& thread, const user_regs_struct& home, const VcpuFile& vcpu, const VcpuRequest& request,
-                 pid_t monitor, struct sock_filter* filter_room, Deadline deadline, VcpuRecord* record, std::int32_t* sys_errno);
+                 pid_t monitor, struct sock_filter* filter_room, Deadline deadline, VcpuRecord* record,
+                 std::int32_t* sys_errno);
 
 }  // namespace vitrine::guardian

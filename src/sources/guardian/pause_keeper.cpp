@@ -61,7 +61,8 @@ void Freezer::thaw() {
     }
     // Those that had not stopped when the time was up: nothing was changed in them, they only have to be let go.
     for (std::uint32_t i = 0; i < count_; ++i) {
-        while (!threads_[i].settle(Deadline::after_ms(1000))) {}
+        while (!threads_[i].settle(Deadline::after_ms(1000))) {
+        }
     }
     count_ = 0;
 }

@@ -33,7 +33,7 @@ enum class Status : std::uint32_t {
     not_in_kvm_run,  // the vCPU threads are somewhere else
     traced,          // another tracer holds the thread
     permission,
-    gone,            // the monitor ended
+    gone,  // the monitor ended
     timeout,
     interrupted,     // signals for the monitor kept coming first
     stopped,         // the monitor is stopped by a job-control signal
@@ -42,8 +42,8 @@ enum class Status : std::uint32_t {
     refused,         // a call was answered with an error (sys_errno)
     malformed,       // the monitor's answer could not be understood
     too_big,
-    no_connection,   // the QMP socket could not be used
-    busy,            // the QMP socket gave no greeting: another client holds it
+    no_connection,  // the QMP socket could not be used
+    busy,           // the QMP socket gave no greeting: another client holds it
     not_held,
     already_held,
 };

@@ -82,9 +82,7 @@ private:
         const std::uint32_t b = BPF_SRC(i.code) == BPF_X ? x_ : i.k;
         bool taken = false;
         switch (BPF_OP(i.code)) {
-            case BPF_JA:
-                at_ += i.k;
-                return at_ < length_;
+            case BPF_JA: at_ += i.k; return at_ < length_;
             case BPF_JEQ: taken = a_ == b; break;
             case BPF_JGT: taken = a_ > b; break;
             case BPF_JGE: taken = a_ >= b; break;
@@ -109,20 +107,22 @@ std::uint32_t run_filter(const struct sock_filter* program, std::size_t length, 
     return Machine(program, length, call).run();
 }
 
-FilterVerdict check_filters(const TracedThread& thread, pid_t monitor, const struct seccomp_data* calls, std::size_t count,
-                            struct sock_filter* room) {
+FilterVerdict check_filters(const TracedThread& thread, pid_t monitor, const struct seccomp_data* calls,
+                            std::size_t count, struct sock_filter* room) {
     for (unsigned index = 0; index < kMaxFilters; ++index) {
         const long length = ptrace(PTRACE_SECCOMP_GET_FILTER, thread.tid(), static_cast<unsigned long>(index), nullptr);
         if (length < 0 && errno == ENOENT) return FilterVerdict::allowed;  // that was the last
         const bool readable = length >= 0 && length <= BPF_MAXINSNS &&
-                              ptrace(PTRACE_SECCOMP_GET_FILTER, thread.tid(), static_cast<unsigned long>(index), room) == length;
+                              ptrace(PTRACE_SECCOMP_GET_FILTER, thread.tid(), static_cast<unsigned long>(index),
+                                     room) == length;
         if (!readable) {
             // 0: seccomp is off for this thread.
             const bool off = index == 0 && thread_status_field(monitor, thread.tid(), "\nSeccomp:\t") == 0;
             return off ? FilterVerdict::allowed : FilterVerdict::unknown;
         }
         for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t action = run_filter(room, static_cast<std::size_t>(length), calls[i]) & SECCOMP_RET_ACTION_FULL;
+            const std::uint32_t action = run_filter(room, static_cast<std::size_t>(length), calls[i]) &
+                                         SECCOMP_RET_ACTION_FULL;
             if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG) return FilterVerdict::forbidden;
         }
     }

@@ -21,7 +21,7 @@ std::uint32_t run_filter(const struct sock_filter* program, std::size_t length, 
 
 // All filters of a stopped thread, for every one of `calls`. `room`: BPF_MAXINSNS instructions.
 // unknown: the thread has filters and they cannot be read (CAP_SYS_ADMIN, CONFIG_CHECKPOINT_RESTORE).
-FilterVerdict check_filters(const TracedThread& thread, pid_t monitor, const struct seccomp_data* calls, std::size_t count,
-                            struct sock_filter* room);
+FilterVerdict check_filters(const TracedThread& thread, pid_t monitor, const struct seccomp_data* calls,
+                            std::size_t count, struct sock_filter* room);
 
 }  // namespace vitrine::guardian

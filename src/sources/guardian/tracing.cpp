@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #ifndef SYS_SECCOMP
-#define SYS_SECCOMP 1  // si_code of a SIGSYS that a seccomp filter raised
+#    define SYS_SECCOMP 1  // si_code of a SIGSYS that a seccomp filter raised
 #endif
 
 namespace vitrine::guardian {
@@ -24,7 +24,9 @@ namespace {
 constexpr int kMaxSignalsPassed = 64;
 constexpr int kSpins = 60;  // some 20 microseconds
 
-bool is_group_stop(int signal) { return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
+bool is_group_stop(int signal) {
+    return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
 int event_of(int status) { return status >> 16; }
 bool is_system_call_stop(int status) { return WSTOPSIG(status) == (SIGTRAP | 0x80); }  // PTRACE_O_TRACESYSGOOD
 
@@ -154,7 +156,8 @@ bool TracedThread::get_registers(user_regs_struct* out) const {
 }
 
 // Lets the thread run with these registers to the next system call stop, or whatever comes first.
-Status TracedThread::resume_to_stop(const user_regs_struct& registers, State meanwhile, Deadline deadline, int* status) {
+Status TracedThread::resume_to_stop(const user_regs_struct& registers, State meanwhile, Deadline deadline,
+                                    int* status) {
     // Only a killed thread refuses these: it will never run with the registers.
     if (ptrace(PTRACE_SETREGS, tid_, nullptr, &registers) != 0 || ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) != 0) {
         state_ = State::ending;
@@ -168,8 +171,8 @@ Status TracedThread::resume_to_stop(const user_regs_struct& registers, State mea
     return Status::gone;
 }
 
-Status TracedThread::call_again(const user_regs_struct& home, std::uint64_t second, std::uint64_t third, Deadline deadline,
-                                std::int64_t* result) {
+Status TracedThread::call_again(const user_regs_struct& home, std::uint64_t second, std::uint64_t third,
+                                Deadline deadline, std::int64_t* result) {
     home_ = home;
     user_regs_struct registers = home;
     registers.rip = home.rip - 2;
@@ -213,7 +216,8 @@ Status TracedThread::put_back(int status, std::int64_t* result) {
         *result = static_cast<std::int64_t>(now.rax);
         return Status::ok;
     }
-    if (event_of(status) == PTRACE_EVENT_STOP) return is_group_stop(WSTOPSIG(status)) ? Status::stopped : Status::interrupted;
+    if (event_of(status) == PTRACE_EVENT_STOP)
+        return is_group_stop(WSTOPSIG(status)) ? Status::stopped : Status::interrupted;
     siginfo_t info{};
     (void)ptrace(PTRACE_GETSIGINFO, tid_, nullptr, &info);
     // Ours: the monitor never sees it.

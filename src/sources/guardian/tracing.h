@@ -62,7 +62,8 @@ public:
     // this process dies before that, the thread does what it did last: for KVM_RUN, run the guest. PTRACE_SINGLESTEP over the
     // instruction would be simpler, but a thread whose tracer dies in a step is killed by SIGTRAP: the kernel leaves
     // EFLAGS.TF set then.
-    Status call_again(const user_regs_struct& home, std::uint64_t second, std::uint64_t third, Deadline deadline, std::int64_t* result);
+    Status call_again(const user_regs_struct& home, std::uint64_t second, std::uint64_t third, Deadline deadline,
+                      std::int64_t* result);
 
     bool read(std::uint64_t address, void* out, std::size_t size) const;
     bool write(std::uint64_t address, const void* bytes, std::size_t size) const;

@@ -61,7 +61,8 @@ Result<std::vector<VcpuFile>> find_vcpu_files(pid_t pid) {
         if (id && *id <= 0xffff'ffffu) found.push_back({file.number, static_cast<std::uint32_t>(*id)});
     }
     if (found.empty()) {
-        return Error::with_text(Errc::not_found, Origin::source, fmt::format("process {} has no vCPU of KVM open", pid));
+        return Error::with_text(Errc::not_found, Origin::source,
+                                fmt::format("process {} has no vCPU of KVM open", pid));
     }
     std::sort(found.begin(), found.end(), [](const VcpuFile& a, const VcpuFile& b) { return a.id < b.id; });
     return found;

@@ -49,7 +49,8 @@ std::optional<HostMapping> parse_line(std::string_view line) {
     const auto end = parse_hex(range.substr(dash + 1));
     const auto major = parse_hex(device.substr(0, colon));
     const auto minor = parse_hex(device.substr(colon + 1));
-    if (!start || !end || *start >= *end || !major || !minor || *major > UINT32_MAX || *minor > UINT32_MAX) return std::nullopt;
+    if (!start || !end || *start >= *end || !major || !minor || *major > UINT32_MAX || *minor > UINT32_MAX)
+        return std::nullopt;
     m.start = *start;
     m.end = *end;
     m.readable = flags[0] == 'r';
@@ -94,7 +95,8 @@ Result<std::vector<HostMapping>> read_maps(const HostProcess& process) {
     if (!text) {
         const Errc code = text.error().code;
         if (code == Errc::permission) return process_error(process.pid(), EACCES, "reading the mappings of");
-        if (code == Errc::not_found) return Error::with_text(Errc::stale, Origin::source, fmt::format("process {} has ended", process.pid()));
+        if (code == Errc::not_found)
+            return Error::with_text(Errc::stale, Origin::source, fmt::format("process {} has ended", process.pid()));
         return text.error();
     }
     return parse_maps(*text);

@@ -52,7 +52,7 @@ UniqueFd duplicate(const HostProcess& process, int number) {
 std::string own_fd_path(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
 bool is_the_file(int fd, const HostMapping& mapping) {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd, &info) != 0 || info.st_ino != mapping.inode) return false;
     if (major(info.st_dev) == mapping.device_major && minor(info.st_dev) == mapping.device_minor) return true;
     // Filesystems with several devices behind one mount (btrfs) show another number in maps: there the name decides.
@@ -72,14 +72,16 @@ Result<std::vector<OpenFile>> list_open_files(const HostProcess& process) {
     std::vector<OpenFile> files;
     if (const auto numbers = fd_numbers(process)) {
         for (const int number : *numbers) {
-            if (auto target = read_link(process.path(fmt::format("fd/{}", number)))) files.push_back({number, std::move(*target)});
+            if (auto target = read_link(process.path(fmt::format("fd/{}", number))))
+                files.push_back({number, std::move(*target)});
         }
         return files;
     }
     const int slots = descriptor_slots(process);
     for (int number = 0; number < slots; ++number) {
         const UniqueFd fd = duplicate(process, number);
-        if (!fd && (errno == EPERM || errno == ENOSYS)) return process_error(process.pid(), EPERM, "looking at the open files of");
+        if (!fd && (errno == EPERM || errno == ENOSYS))
+            return process_error(process.pid(), EPERM, "looking at the open files of");
         if (!fd && errno == ESRCH) return process_error(process.pid(), ESRCH, "looking at the open files of");
         if (!fd) continue;
         if (auto target = read_link(own_fd_path(fd.get()))) files.push_back({number, std::move(*target)});
@@ -89,13 +91,15 @@ Result<std::vector<OpenFile>> list_open_files(const HostProcess& process) {
 
 Result<UniqueFd> open_mapped_file(const HostProcess& process, const HostMapping& mapping) {
     const auto open_link = [&](const std::string& link) {
-        struct stat info {};
+        struct stat info{};
         // stat before open: opening a device or a pipe of another process may have effects.
-        if (::stat(link.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping.inode) return UniqueFd();
+        if (::stat(link.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping.inode)
+            return UniqueFd();
         UniqueFd fd(::open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
         return fd && is_the_file(fd.get(), mapping) ? std::move(fd) : UniqueFd();
     };
-    if (UniqueFd fd = open_link(process.path(fmt::format("map_files/{:x}-{:x}", mapping.start, mapping.end)))) return fd;
+    if (UniqueFd fd = open_link(process.path(fmt::format("map_files/{:x}-{:x}", mapping.start, mapping.end))))
+        return fd;
     if (const auto numbers = fd_numbers(process)) {
         for (const int number : *numbers) {
             if (UniqueFd fd = open_link(process.path(fmt::format("fd/{}", number)))) return fd;
@@ -107,9 +111,10 @@ Result<UniqueFd> open_mapped_file(const HostProcess& process, const HostMapping&
         if (!fd && errno == EPERM) return process_error(process.pid(), EPERM, "taking the memory file of");
         if (fd && is_the_file(fd.get(), mapping)) return reopen_for_reading(std::move(fd));
     }
-    return Error::with_text(Errc::not_found, Origin::source,
-                            fmt::format("process {} maps '{}' but keeps it open under no descriptor", process.pid(), mapping.path),
-                            "CAP_CHECKPOINT_RESTORE (or root) opens it through /proc/PID/map_files");
+    return Error::with_text(
+        Errc::not_found, Origin::source,
+        fmt::format("process {} maps '{}' but keeps it open under no descriptor", process.pid(), mapping.path),
+        "CAP_CHECKPOINT_RESTORE (or root) opens it through /proc/PID/map_files");
 }
 
 }  // namespace vitrine

@@ -17,8 +17,8 @@
 namespace vitrine {
 
 struct OpenFile {
-    int number = -1;      // in the other process
-    std::string target;   // what /proc shows, e.g. "anon_inode:kvm-vm", "socket:[1234]", "/memfd:ram (deleted)"
+    int number = -1;     // in the other process
+    std::string target;  // what /proc shows, e.g. "anon_inode:kvm-vm", "socket:[1234]", "/memfd:ram (deleted)"
 };
 
 // Errors: permission when neither route is open.

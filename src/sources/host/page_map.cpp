@@ -99,7 +99,8 @@ bool PageMap::query_pages(std::uint64_t start, std::span<std::uint8_t> flags) {
         for (std::size_t i = 0; i < count; ++i) pages[i] = start + (done + i) * kPageSize;
         if (::syscall(SYS_move_pages, pid_, count, pages.data(), nullptr, states.data(), 0) != 0) return false;
         // -EFAULT: the zero page, which a file's private mapping never has.
-        for (std::size_t i = 0; i < count; ++i) flags[done + i] = states[i] >= 0 || (states[i] == -ENOENT && swapped) ? 1 : 0;
+        for (std::size_t i = 0; i < count; ++i)
+            flags[done + i] = states[i] >= 0 || (states[i] == -ENOENT && swapped) ? 1 : 0;
         done += count;
     }
     return true;

@@ -31,18 +31,21 @@ std::optional<std::uint64_t> parse_decimal(std::string_view text) { return parse
 std::optional<std::uint64_t> parse_hex(std::string_view text) { return parse_number<16>(text); }
 
 std::string_view ptrace_hint() {
-    return "run as root, as the user that runs the monitor, or with CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep on this program)";
+    return "run as root, as the user that runs the monitor, or with CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep on this "
+           "program)";
 }
 
 Error process_error(pid_t pid, int error_number, std::string_view doing) {
     const std::string text = fmt::format("{} process {}: {}", doing, pid, std::strerror(error_number));
     switch (error_number) {
         case ESRCH:
-        case ENOENT: return Error::with_text(Errc::not_found, Origin::source, fmt::format("there is no process {}", pid),
-                                             "'vitrine list' shows the machines on this host");
+        case ENOENT:
+            return Error::with_text(Errc::not_found, Origin::source, fmt::format("there is no process {}", pid),
+                                    "'vitrine list' shows the machines on this host");
         case EACCES:
-        case EPERM: return Error::with_text(Errc::permission, Origin::source, text + ": CAP_SYS_PTRACE is missing",
-                                            std::string(ptrace_hint()));
+        case EPERM:
+            return Error::with_text(Errc::permission, Origin::source, text + ": CAP_SYS_PTRACE is missing",
+                                    std::string(ptrace_hint()));
         default: return Error::with_text(Errc::io, Origin::source, text);
     }
 }
@@ -62,10 +65,13 @@ Result<std::string> read_whole_file(const std::string& path, std::size_t max) {
         if (n == 0) return text;
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
-            const Errc code = errno == EACCES || errno == EPERM ? Errc::permission : errno == ESRCH ? Errc::not_found : Errc::io;
+            const Errc code = errno == EACCES || errno == EPERM ? Errc::permission
+                              : errno == ESRCH                  ? Errc::not_found
+                                                                : Errc::io;
             return Error::with_text(code, Origin::source, fmt::format("reading {}: {}", path, std::strerror(errno)));
         }
-        if (text.size() + static_cast<std::size_t>(n) > max) return Error::make(Errc::limit, Origin::source, "reading /proc");
+        if (text.size() + static_cast<std::size_t>(n) > max)
+            return Error::make(Errc::limit, Origin::source, "reading /proc");
         text.append(piece.data(), static_cast<std::size_t>(n));
     }
 }

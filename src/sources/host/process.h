@@ -48,7 +48,7 @@ public:
     Result<void> check_alive() const;
 
     [[nodiscard]] std::string path(std::string_view name) const;  // /proc/PID/name
-    [[nodiscard]] std::string command_name() const;  // comm; empty when it cannot be read
+    [[nodiscard]] std::string command_name() const;               // comm; empty when it cannot be read
     // Does it see the same files under the same names as this process? True when that cannot be found out.
     [[nodiscard]] bool shares_mount_namespace() const;
 
@@ -56,7 +56,8 @@ private:
     HostProcess(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
 
     pid_t pid_ = -1;
-    UniqueFd pidfd_;  // stays with this very process: what /proc/PID shows is its own as long as check_alive() succeeds after
+    UniqueFd
+        pidfd_;  // stays with this very process: what /proc/PID shows is its own as long as check_alive() succeeds after
 };
 
 }  // namespace vitrine

@@ -75,7 +75,8 @@ Result<void> ProcessMemory::read(std::span<ProcessReadOp> ops) const {
             const ProcessReadOp whole = ops.front();
             bool ok = true;
             for (std::size_t at = 0; ok && at < whole.out.size(); at += kMaxBytes) {
-                ProcessReadOp part{whole.address + at, whole.out.subspan(at, std::min(kMaxBytes, whole.out.size() - at)), false};
+                ProcessReadOp part{whole.address + at,
+                                   whole.out.subspan(at, std::min(kMaxBytes, whole.out.size() - at)), false};
                 (void)VITRINE_TRY(read_some({&part, 1}));
                 ok = part.ok;
             }

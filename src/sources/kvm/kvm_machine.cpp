@@ -18,7 +18,8 @@ namespace {
 
 class KvmMachine final : public Machine {
 public:
-    KvmMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing, std::vector<MemoryLayout> layouts)
+    KvmMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing,
+               std::vector<MemoryLayout> layouts)
         : process_(std::move(process)),
           info_(std::move(info)),
           parts_(std::move(backing.parts)),
@@ -54,7 +55,8 @@ public:
         }
         if (are_still_mapped(used, maps)) return {};
         return Error::with_text(Errc::stale, Origin::source,
-                                fmt::format("process {} no longer has the guest's RAM where it was", process_->pid()), "attach anew");
+                                fmt::format("process {} no longer has the guest's RAM where it was", process_->pid()),
+                                "attach anew");
     }
 
 private:
@@ -77,7 +79,8 @@ void KvmMachine::order_layouts(const std::vector<VcpuState>& vcpus) {
     }
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     if (ranked.front().first == 0) {
-        info_.notes.emplace_back("no mapping of the monitor holds the page tables of its vCPUs: all large ones are candidates");
+        info_.notes.emplace_back(
+            "no mapping of the monitor holds the page tables of its vCPUs: all large ones are candidates");
     }
     layouts_.clear();
     for (auto& [reached, layout] : ranked) layouts_.push_back(std::move(layout));
@@ -114,7 +117,8 @@ Result<std::unique_ptr<Machine>> open_kvm_machine(pid_t pid, const OpenOptions& 
                                 fmt::format("process {} has no mapping that is large enough to be guest RAM", pid));
     }
     std::vector<RamBlock> blocks;
-    for (const RamCandidate& c : candidates) blocks.push_back({fmt::format("mapping at {:#x}", c.host_start), c.host_start, c.size});
+    for (const RamCandidate& c : candidates)
+        blocks.push_back({fmt::format("mapping at {:#x}", c.host_start), c.host_start, c.size});
     Backing backing = VITRINE_TRY(make_backing(process, blocks, maps));
     MachineInfo info = describe(*process, backing);
 

@@ -47,16 +47,19 @@ void add_single(std::vector<MemoryLayout>& layouts, const RamCandidate& c) {
     for (const std::uint64_t hole : kHoleStarts) {
         if (c.size <= hole) continue;
         add(layouts, {fmt::format("{}, hole at {:#x}", name, hole),
-                      {{Gpa{0}, hole, c.store_offset}, {Gpa{kFourGiB}, c.size - hole, c.store_offset + hole}}, false});
+                      {{Gpa{0}, hole, c.store_offset}, {Gpa{kFourGiB}, c.size - hole, c.store_offset + hole}},
+                      false});
     }
     if (c.size > kHoleStarts[0] && c.size <= std::end(kHoleStarts)[-1]) add(layouts, whole);
 }
 
 void add_pair(std::vector<MemoryLayout>& layouts, const RamCandidate& low, const RamCandidate& high) {
-    const bool is_low = std::any_of(std::begin(kHoleStarts), std::end(kHoleStarts), [&](std::uint64_t h) { return low.size == h; });
+    const bool is_low = std::any_of(std::begin(kHoleStarts), std::end(kHoleStarts),
+                                    [&](std::uint64_t h) { return low.size == h; });
     if (!is_low) return;
     add(layouts, {fmt::format("mappings at {:#x} and, from 4 GiB on, {:#x}", low.host_start, high.host_start),
-                  {{Gpa{0}, low.size, low.store_offset}, {Gpa{kFourGiB}, high.size, high.store_offset}}, false});
+                  {{Gpa{0}, low.size, low.store_offset}, {Gpa{kFourGiB}, high.size, high.store_offset}},
+                  false});
 }
 
 }  // namespace
@@ -65,9 +68,11 @@ std::vector<RamCandidate> find_ram_candidates(const std::vector<HostMapping>& ma
     const std::vector<HostMapping> joined = join_mappings(maps);
     std::vector<RamCandidate> found;
     for (std::size_t i = 0; i < joined.size(); ++i) {
-        if (may_be_ram(joined[i]) && !looks_like_stack(joined, i)) found.push_back({joined[i].start, joined[i].size(), 0});
+        if (may_be_ram(joined[i]) && !looks_like_stack(joined, i))
+            found.push_back({joined[i].start, joined[i].size(), 0});
     }
-    std::stable_sort(found.begin(), found.end(), [](const RamCandidate& a, const RamCandidate& b) { return a.size > b.size; });
+    std::stable_sort(found.begin(), found.end(),
+                     [](const RamCandidate& a, const RamCandidate& b) { return a.size > b.size; });
     if (found.size() > kMaxRamCandidates) found.resize(kMaxRamCandidates);
     std::uint64_t offset = 0;
     for (RamCandidate& c : found) {
@@ -92,7 +97,9 @@ std::vector<MemoryLayout> layouts_of(std::span<const RamCandidate> candidates) {
 unsigned count_reachable(PhysicalMemory& memory, const VcpuState& vcpu) {
     const PagingMode mode = paging_mode_from_registers(vcpu.cr0, vcpu.cr4, vcpu.efer);
     if (mode == PagingMode::none) return 0;
-    const std::uint64_t mask = mode == PagingMode::x86_pae ? 0xffff'ffe0u : mode == PagingMode::x86_32 ? 0xffff'f000u : kPteAddressMask;
+    const std::uint64_t mask = mode == PagingMode::x86_pae  ? 0xffff'ffe0u
+                               : mode == PagingMode::x86_32 ? 0xffff'f000u
+                                                            : kPteAddressMask;
     const Gpa root{vcpu.cr3 & mask};
     const auto leads_to_ram = [&](std::uint64_t address) {
         const auto translation = translate(memory, mode, root, Gva{address});

@@ -88,8 +88,10 @@ Result<void> Builder::add_shared(const Part& part) {
     }
     if (file.error().code != Errc::not_found) return file.error();
     // QEMU's memory-backend-ram,share=on before 10.0: shared, and no descriptor is kept.
-    backing_.notes.push_back(fmt::format("shared memory '{}' cannot be mapped ({}): pages that the monitor has not touched "
-                                         "itself cannot be read", m.path, file.error().hint()));
+    backing_.notes.push_back(
+        fmt::format("shared memory '{}' cannot be mapped ({}): pages that the monitor has not touched "
+                    "itself cannot be read",
+                    m.path, file.error().hint()));
     VITRINE_CHECK(close_files());
     add_pages({part.start, part.size, PagedStore::Absent::fault, {}, 0});
     return {};
@@ -100,12 +102,15 @@ Result<void> Builder::add_private_file(const Part& part) {
     VITRINE_CHECK(close_files());
     auto file = open_mapped_file(*process_, m);
     if (file) {
-        add_pages({part.start, part.size, PagedStore::Absent::file, std::move(*file), m.file_offset + (part.start - m.start)});
+        add_pages({part.start, part.size, PagedStore::Absent::file, std::move(*file),
+                   m.file_offset + (part.start - m.start)});
         return {};
     }
     if (file.error().code != Errc::not_found) return file.error();
-    backing_.notes.push_back(fmt::format("the file '{}' under private memory cannot be opened ({}): pages that the guest has "
-                                         "not written cannot be read", m.path, file.error().hint()));
+    backing_.notes.push_back(
+        fmt::format("the file '{}' under private memory cannot be opened ({}): pages that the guest has "
+                    "not written cannot be read",
+                    m.path, file.error().hint()));
     add_pages({part.start, part.size, PagedStore::Absent::fault, {}, 0});
     return {};
 }
@@ -150,7 +155,8 @@ std::string describe_mapping(const HostMapping& mapping) {
 bool are_still_mapped(const std::vector<HostMapping>& parts, const std::vector<HostMapping>& maps) {
     for (const HostMapping& part : parts) {
         std::uint64_t at = part.start;
-        auto m = std::lower_bound(maps.begin(), maps.end(), at, [](const HostMapping& a, std::uint64_t start) { return a.end <= start; });
+        auto m = std::lower_bound(maps.begin(), maps.end(), at,
+                                  [](const HostMapping& a, std::uint64_t start) { return a.end <= start; });
         for (; at < part.end && m != maps.end(); ++m) {
             const bool same = m->start <= at && m->readable && m->shared == part.shared && m->inode == part.inode &&
                               m->device_major == part.device_major && m->device_minor == part.device_minor;

@@ -18,13 +18,54 @@ constexpr std::uint64_t kDefaultMemory = 128 * kMiB;
 constexpr std::uint64_t kMaxVcpus = 1u << 16;
 
 // Options that take no argument (qemu-options.def of QEMU 2.x to 11.x); every other one takes the next word.
-constexpr auto kBareOptions = std::to_array<std::string_view>({
-    "h", "help", "version", "audio-help", "snapshot", "usb", "sdl", "nographic", "portrait", "full-screen", "win2k-hack",
-    "no-fd-bootchk", "no-acpi", "no-hpet", "no-frame", "no-quit", "alt-grab", "ctrl-grab", "curses", "singlestep",
-    "one-insn-per-tb", "preconfig", "S", "s", "enable-kvm", "enable-hax", "xen-attach", "xen-domid-restrict", "no-reboot",
-    "no-shutdown", "daemonize", "nodefaults", "no-user-config", "nodefconfig", "mem-prealloc", "only-migratable",
-    "semihosting", "old-param", "enable-fips", "enable-sync-profile", "tdf", "no-kvm", "no-kvm-irqchip", "no-kvm-pit",
-    "no-kvm-pit-reinjection", "show-cursor", "async-teardown", "nouserconfig"});
+constexpr auto kBareOptions = std::to_array<std::string_view>({"h",
+                                                               "help",
+                                                               "version",
+                                                               "audio-help",
+                                                               "snapshot",
+                                                               "usb",
+                                                               "sdl",
+                                                               "nographic",
+                                                               "portrait",
+                                                               "full-screen",
+                                                               "win2k-hack",
+                                                               "no-fd-bootchk",
+                                                               "no-acpi",
+                                                               "no-hpet",
+                                                               "no-frame",
+                                                               "no-quit",
+                                                               "alt-grab",
+                                                               "ctrl-grab",
+                                                               "curses",
+                                                               "singlestep",
+                                                               "one-insn-per-tb",
+                                                               "preconfig",
+                                                               "S",
+                                                               "s",
+                                                               "enable-kvm",
+                                                               "enable-hax",
+                                                               "xen-attach",
+                                                               "xen-domid-restrict",
+                                                               "no-reboot",
+                                                               "no-shutdown",
+                                                               "daemonize",
+                                                               "nodefaults",
+                                                               "no-user-config",
+                                                               "nodefconfig",
+                                                               "mem-prealloc",
+                                                               "only-migratable",
+                                                               "semihosting",
+                                                               "old-param",
+                                                               "enable-fips",
+                                                               "enable-sync-profile",
+                                                               "tdf",
+                                                               "no-kvm",
+                                                               "no-kvm-irqchip",
+                                                               "no-kvm-pit",
+                                                               "no-kvm-pit-reinjection",
+                                                               "show-cursor",
+                                                               "async-teardown",
+                                                               "nouserconfig"});
 
 std::string get(const QemuOption& option, const std::string& key) {
     // The last one given counts.
@@ -275,9 +316,8 @@ std::string qemu_system_of(std::string_view program) {
     const std::size_t at = program.find(kPrefix);
     if (at == std::string_view::npos) return {};
     const std::string_view rest = program.substr(at + kPrefix.size());
-    const auto end = std::find_if(rest.begin(), rest.end(), [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_';
-    });
+    const auto end = std::find_if(rest.begin(), rest.end(),
+                                  [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_'; });
     return std::string(rest.begin(), end);
 }
 

@@ -25,27 +25,27 @@ struct MemoryBackend {
 };
 
 struct QmpSocket {
-    std::string path;           // as given: may be relative to QEMU's working directory; "@name": abstract
-    std::optional<int> fd;      // handed over by the parent (libvirt): the path is not on the command line
+    std::string path;       // as given: may be relative to QEMU's working directory; "@name": abstract
+    std::optional<int> fd;  // handed over by the parent (libvirt): the path is not on the command line
 };
 
 struct QemuCommandLine {
-    std::string name;                 // of -name, or empty
-    std::string machine;              // "pc", "q35", "pc-q35-7.2", "microvm"; empty: not said (pc)
-    std::uint64_t memory_size = 0;    // of -m; the default of 128 MiB when not said
-    bool size_is_known = false;       // false: a configuration file may say another size
-    std::uint64_t max_memory = 0;     // of -m maxmem=; 0: none
-    std::uint64_t max_below_4g = 0;   // of -machine max-ram-below-4g=; 0: not said
-    std::string memory_backend;       // of -machine memory-backend=
-    std::vector<std::string> numa_backends;  // of -numa node,memdev=, by node number
-    std::vector<MemoryBackend> backends;     // all -object memory-backend-*
+    std::string name;                          // of -name, or empty
+    std::string machine;                       // "pc", "q35", "pc-q35-7.2", "microvm"; empty: not said (pc)
+    std::uint64_t memory_size = 0;             // of -m; the default of 128 MiB when not said
+    bool size_is_known = false;                // false: a configuration file may say another size
+    std::uint64_t max_memory = 0;              // of -m maxmem=; 0: none
+    std::uint64_t max_below_4g = 0;            // of -machine max-ram-below-4g=; 0: not said
+    std::string memory_backend;                // of -machine memory-backend=
+    std::vector<std::string> numa_backends;    // of -numa node,memdev=, by node number
+    std::vector<MemoryBackend> backends;       // all -object memory-backend-*
     std::vector<std::string> device_backends;  // memdev= of -device: DIMMs and the like, not the main memory
-    std::string memory_path;          // of -mem-path
-    std::string accelerator;          // the first asked for: "kvm", "tcg"; empty: not said
+    std::string memory_path;                   // of -mem-path
+    std::string accelerator;                   // the first asked for: "kvm", "tcg"; empty: not said
     std::uint32_t vcpus = 1;
     std::vector<QmpSocket> qmp_sockets;
-    bool has_config_file = false;     // -readconfig: what it says is not known here
-    bool awaits_migration = false;    // -incoming
+    bool has_config_file = false;   // -readconfig: what it says is not known here
+    bool awaits_migration = false;  // -incoming
 
     [[nodiscard]] const MemoryBackend* find_backend(std::string_view id) const;
 };

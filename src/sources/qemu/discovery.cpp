@@ -33,7 +33,8 @@ std::optional<std::vector<std::string>> descriptor_targets(const HostProcess& pr
     if (!folder) return std::nullopt;
     std::vector<std::string> targets;
     while (const dirent* entry = ::readdir(folder.get())) {
-        if (auto target = read_link(fmt::format("{}/{}", folder_path, entry->d_name))) targets.push_back(std::move(*target));
+        if (auto target = read_link(fmt::format("{}/{}", folder_path, entry->d_name)))
+            targets.push_back(std::move(*target));
     }
     return targets;
 }
@@ -95,7 +96,8 @@ std::optional<bool> uses_kvm(const HostProcess& process) {
     // With CAP_SYS_PTRACE alone the descriptors cannot be listed, but each vCPU's run page is mapped.
     const auto maps = read_maps(process);
     if (!maps) return std::nullopt;
-    return std::any_of(maps->begin(), maps->end(), [](const HostMapping& m) { return m.path.starts_with("anon_inode:kvm-vcpu"); });
+    return std::any_of(maps->begin(), maps->end(),
+                       [](const HostMapping& m) { return m.path.starts_with("anon_inode:kvm-vcpu"); });
 }
 
 std::string reachable_socket(const HostProcess& process, const QmpSocket& socket) {
@@ -105,12 +107,12 @@ std::string reachable_socket(const HostProcess& process, const QmpSocket& socket
     std::string seen = path;
     if (path.front() != '/') seen = process.path("cwd/" + path);
     else if (!process.shares_mount_namespace()) seen = process.path("root" + path);
-    struct stat info {};
+    struct stat info{};
     return ::stat(seen.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) ? seen : std::string();
 }
 
 std::optional<pid_t> find_socket_owner(const std::string& socket_path) {
-    struct stat wanted {};
+    struct stat wanted{};
     const bool abstract = socket_path.starts_with('@');
     if (!abstract && ::stat(socket_path.c_str(), &wanted) != 0) return std::nullopt;
     const std::string canonical = abstract ? socket_path : canonical_path(socket_path);
@@ -125,7 +127,7 @@ std::optional<pid_t> find_socket_owner(const std::string& socket_path) {
             if (s.path == canonical) return pid;
             // Bound under another name: relative, or in another mount namespace.
             const std::string seen = reachable_socket(*process, {s.path, {}});
-            struct stat info {};
+            struct stat info{};
             if (seen.empty() || abstract || seen.front() == '@' || ::stat(seen.c_str(), &info) != 0) continue;
             if (info.st_dev == wanted.st_dev && info.st_ino == wanted.st_ino) return pid;
         }

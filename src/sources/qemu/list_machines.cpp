@@ -18,7 +18,8 @@ std::string backing_of(const QemuCommandLine& line, const std::vector<HostMappin
     const auto plan = plan_from_command_line(line, maps);
     if (!plan) return {};
     for (const HostMapping& m : maps) {
-        if (m.start <= plan->blocks.front().host_start && plan->blocks.front().host_start < m.end) return describe_mapping(m);
+        if (m.start <= plan->blocks.front().host_start && plan->blocks.front().host_start < m.end)
+            return describe_mapping(m);
     }
     return {};
 }
@@ -69,7 +70,8 @@ Result<std::vector<MachineListing>> list_machines() {
     std::vector<std::pair<HostProcess, QemuProcess>> qemus;
     std::map<std::string, int> names;
     const std::vector<pid_t> pids = list_processes();
-    if (pids.empty()) return Error::with_text(Errc::io, Origin::source, "/proc cannot be read", "mount it: mount -t proc proc /proc");
+    if (pids.empty())
+        return Error::with_text(Errc::io, Origin::source, "/proc cannot be read", "mount it: mount -t proc proc /proc");
     for (const pid_t pid : pids) {
         auto process = HostProcess::open(pid);
         if (!process) continue;

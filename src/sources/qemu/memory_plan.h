@@ -49,7 +49,8 @@ struct GuestBlock {
 // Which blocks of the flat view are the guest's RAM: main memory (`base` bytes from address 0 on) and plugged-in RAM. The
 // memory of devices (a video adapter's, ivshmem's, persistent memory) is not. Errors: inconsistent.
 Result<std::vector<GuestBlock>> select_guest_blocks(const std::vector<FlatRange>& view, std::uint64_t base,
-                                                    const std::vector<MemoryDevice>& devices, std::vector<std::string>& notes);
+                                                    const std::vector<MemoryDevice>& devices,
+                                                    std::vector<std::string>& notes);
 
 Result<MemoryPlan> plan_from_monitor(QmpClient& qmp);
 

@@ -71,7 +71,8 @@ Result<std::vector<FlatRange>> parse_flat_view(std::string_view text) {
         if (ranges.size() >= kMaxRanges) return Error::make(Errc::limit, Origin::source, "the monitor's memory tree");
         ranges.push_back(std::move(*range));
     }
-    if (!found || ranges.empty()) return Error::make(Errc::not_found, Origin::source, "memory in the monitor's memory tree");
+    if (!found || ranges.empty())
+        return Error::make(Errc::not_found, Origin::source, "memory in the monitor's memory tree");
     for (std::size_t i = 1; i < ranges.size(); ++i) {
         const FlatRange& before = ranges[i - 1];
         if (before.size == 0 || ranges[i].start < before.start || ranges[i].start - before.start < before.size) {

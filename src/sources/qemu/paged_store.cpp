@@ -20,7 +20,8 @@ PagedStore::PagedStore(std::shared_ptr<const HostProcess> process, Source source
     : process_(std::move(process)),
       source_(std::move(source)),
       memory_(*process_),
-      page_map_(*process_, source_.absent == Absent::fault ? PageMap::Counting::all_pages : PageMap::Counting::own_pages),
+      page_map_(*process_,
+                source_.absent == Absent::fault ? PageMap::Counting::all_pages : PageMap::Counting::own_pages),
       chunks_(static_cast<std::size_t>((source_.size + kChunk - 1) / kChunk), Chunk::unknown),
       present_(chunks_.size() * (kPagesPerChunk / 64), 0) {}
 
@@ -164,14 +165,16 @@ std::vector<StoreRange> PagedStore::populated(StoreRange within) {
     const std::uint64_t first = within.offset / kPageSize * kPageSize;
     const std::uint64_t last = within.offset + within.size;
     std::unique_lock lock(mutex_);
-    const auto own = page_map_.ranges(source_.host_start + first, (last - first + kPageSize - 1) / kPageSize * kPageSize);
+    const auto own = page_map_.ranges(source_.host_start + first,
+                                      (last - first + kPageSize - 1) / kPageSize * kPageSize);
     lock.unlock();
     if (!own) return {within};
     std::vector<StoreRange> found;
     for (const HostRange& r : *own) found.push_back({r.start - source_.host_start, r.size});
     if (source_.absent == Absent::file) {
         for (const StoreRange& r : file_data(within)) found.push_back(r);
-        std::sort(found.begin(), found.end(), [](const StoreRange& a, const StoreRange& b) { return a.offset < b.offset; });
+        std::sort(found.begin(), found.end(),
+                  [](const StoreRange& a, const StoreRange& b) { return a.offset < b.offset; });
     }
     std::vector<StoreRange> merged;
     for (const StoreRange& r : found) {

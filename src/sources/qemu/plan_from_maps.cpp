@@ -33,9 +33,7 @@ struct Candidate {
     friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-bool may_be_ram(const HostMapping& m) {
-    return m.readable && m.writable && !m.executable && !m.path.starts_with("[");
-}
+bool may_be_ram(const HostMapping& m) { return m.readable && m.writable && !m.executable && !m.path.starts_with("["); }
 
 // QEMU reserves a page more than the block and leaves it inaccessible behind it (qemu_ram_mmap() in util/mmap-alloc.c).
 bool has_guard_behind(const std::vector<HostMapping>& maps, const HostMapping& m) {
@@ -127,7 +125,8 @@ public:
         : candidates_(candidates), order_(blocks.size()), chosen_(blocks.size()) {
         // Blocks in the order in which they were made take candidates in the order in which they were mapped.
         for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
-        std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return blocks[a].order < blocks[b].order; });
+        std::sort(order_.begin(), order_.end(),
+                  [&](std::size_t a, std::size_t b) { return blocks[a].order < blocks[b].order; });
         choose(0);
     }
     [[nodiscard]] const std::vector<std::vector<Candidate>>& all() const { return found_; }
@@ -212,8 +211,10 @@ void add_layouts(MemoryPlan& plan, const QemuCommandLine& line, const std::vecto
 void note_plugged_memory(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<HostMapping>& maps) {
     for (const std::string& id : line.device_backends) {
         if (const MemoryBackend* backend = line.find_backend(id)) {
-            plan.notes.push_back(fmt::format("memory of the device with backend '{}' ({} MiB) is left out: without the monitor "
-                                             "socket its guest-physical address is not known", id, backend->size / kMiB));
+            plan.notes.push_back(
+                fmt::format("memory of the device with backend '{}' ({} MiB) is left out: without the monitor "
+                            "socket its guest-physical address is not known",
+                            id, backend->size / kMiB));
         }
     }
     if (line.max_memory <= line.memory_size) return;
@@ -224,9 +225,10 @@ void note_plugged_memory(MemoryPlan& plan, const QemuCommandLine& line, const st
         const bool declared = std::any_of(line.backends.begin(), line.backends.end(),
                                           [&](const MemoryBackend& b) { return b.size == m.size(); });
         if (in_plan || declared || !may_be_ram(m) || m.size() < 128 * kMiB || !has_guard_behind(maps, m)) continue;
-        plan.notes.push_back(fmt::format("a mapping of {} MiB at {:#x} may be memory that was plugged in later; it is left "
-                                         "out: without the monitor socket its guest-physical address is not known",
-                                         m.size() / kMiB, m.start));
+        plan.notes.push_back(
+            fmt::format("a mapping of {} MiB at {:#x} may be memory that was plugged in later; it is left "
+                        "out: without the monitor socket its guest-physical address is not known",
+                        m.size() / kMiB, m.start));
     }
 }
 
@@ -241,7 +243,8 @@ void plan_by_size_alone(MemoryPlan& plan, const QemuCommandLine& line, const std
     });
     if (large.size() > kMaxLayouts / 4) large.resize(kMaxLayouts / 4);
     for (std::size_t i = 0; i < large.size(); ++i) {
-        const std::size_t block = store_block(plan, {fmt::format("mapping at {:#x}", large[i]->start), large[i]->start, large[i]->size()});
+        const std::size_t block = store_block(
+            plan, {fmt::format("mapping at {:#x}", large[i]->start), large[i]->start, large[i]->size()});
         for (const std::uint64_t split : splits_for(line, large[i]->size())) {
             add_layouts(plan, line, {block}, {large[i]->size()}, split, i, large.size() > 1);
         }
@@ -289,17 +292,23 @@ Result<MemoryPlan> plan_from_command_line(const QemuCommandLine& line, const std
     MemoryPlan plan;
     if (!line.size_is_known) {
         plan_by_size_alone(plan, line, maps);
-        plan.notes.emplace_back("QEMU was started with a configuration file, so the memory size is not known: every large mapping is a candidate");
+        plan.notes.emplace_back(
+            "QEMU was started with a configuration file, so the memory size is not known: every large mapping is a "
+            "candidate");
     }
     plan_by_blocks(plan, line, blocks, candidates);
     if (plan.layouts.empty()) {
         plan_by_size_alone(plan, line, maps);
-        plan.notes.push_back(fmt::format("no mapping has the size on the command line ({} MiB): every large one is a candidate", total / kMiB));
+        plan.notes.push_back(fmt::format(
+            "no mapping has the size on the command line ({} MiB): every large one is a candidate", total / kMiB));
     }
     if (plan.layouts.empty()) {
-        return Error::with_text(Errc::not_found, Origin::source,
-                                fmt::format("no mapping of {} MiB, as QEMU's command line asks for, and none that looks like guest RAM", total / kMiB),
-                                "if QEMU has just been started, try again; else give it a monitor socket (-qmp unix:PATH,server=on,wait=off)");
+        return Error::with_text(
+            Errc::not_found, Origin::source,
+            fmt::format("no mapping of {} MiB, as QEMU's command line asks for, and none that looks like guest RAM",
+                        total / kMiB),
+            "if QEMU has just been started, try again; else give it a monitor socket (-qmp "
+            "unix:PATH,server=on,wait=off)");
     }
     note_plugged_memory(plan, line, maps);
     return plan;

@@ -83,7 +83,8 @@ Result<std::array<Probe, 2>> probes_of(const GuestBlock& block) {
     const auto last = std::find_if(block.ranges.rbegin(), block.ranges.rend(), is_plain);
     if (first == block.ranges.end()) return tree_error(fmt::format("'{}' is not RAM", block.name));
     const std::uint64_t in_last = last->size > kPageSize ? last->size - kPageSize : 0;
-    return std::array<Probe, 2>{Probe{first->start, first->offset}, Probe{last->start + in_last, last->offset + in_last}};
+    return std::array<Probe, 2>{Probe{first->start, first->offset},
+                                Probe{last->start + in_last, last->offset + in_last}};
 }
 
 // Where each block begins in the monitor's address space.
@@ -101,10 +102,12 @@ Result<std::vector<std::uint64_t>> host_starts(QmpClient& qmp, const std::vector
     for (std::size_t i = 0; i < probes.size(); ++i) {
         const std::string text = VITRINE_TRY(QmpClient::hmp_text(replies[i]));
         const auto address = parse_gpa2hva(text);
-        if (!address || *address < probes[i].offset) return tree_error(fmt::format("no host address for {:#x}", probes[i].gpa));
+        if (!address || *address < probes[i].offset)
+            return tree_error(fmt::format("no host address for {:#x}", probes[i].gpa));
         const std::uint64_t start = *address - probes[i].offset;
         if (i % 2 == 0) starts.push_back(start);
-        else if (start != starts.back() || start % kPageSize != 0) return tree_error(fmt::format("'{}' is not contiguous in the monitor", blocks[i / 2].name));
+        else if (start != starts.back() || start % kPageSize != 0)
+            return tree_error(fmt::format("'{}' is not contiguous in the monitor", blocks[i / 2].name));
     }
     return starts;
 }
@@ -114,7 +117,8 @@ void join_extents(std::vector<LayoutExtent>& extents) {
     std::vector<LayoutExtent> joined;
     for (const LayoutExtent& e : extents) {
         LayoutExtent* const last = joined.empty() ? nullptr : &joined.back();
-        const bool continues = last != nullptr && last->start.value + last->size == e.start.value && last->offset + last->size == e.offset;
+        const bool continues = last != nullptr && last->start.value + last->size == e.start.value &&
+                               last->offset + last->size == e.offset;
         if (continues) last->size += e.size;
         else joined.push_back(e);
     }
@@ -130,15 +134,19 @@ std::uint64_t GuestBlock::size() const {
 }
 
 Result<std::vector<GuestBlock>> select_guest_blocks(const std::vector<FlatRange>& view, std::uint64_t base,
-                                                    const std::vector<MemoryDevice>& devices, std::vector<std::string>& notes) {
+                                                    const std::vector<MemoryDevice>& devices,
+                                                    std::vector<std::string>& notes) {
     for (const FlatRange& r : view) {
         std::uint64_t end = 0;
-        if (__builtin_add_overflow(r.offset, r.size, &end) || end > (1ull << 62)) return tree_error("an offset is out of range");
+        if (__builtin_add_overflow(r.offset, r.size, &end) || end > (1ull << 62))
+            return tree_error("an offset is out of range");
     }
     std::vector<std::string> regions = VITRINE_TRY(main_regions(view, base));
     for (const MemoryDevice& device : devices) {
         const bool wanted = device.type == "dimm" || device.type == "virtio-mem";
-        if (!wanted) notes.push_back(fmt::format("memory device '{}' ({}) is not RAM of the guest and is left out", device.backend, device.type));
+        if (!wanted)
+            notes.push_back(fmt::format("memory device '{}' ({}) is not RAM of the guest and is left out",
+                                        device.backend, device.type));
         for (const FlatRange& r : view) {
             const bool inside = r.start >= device.address && r.start - device.address < device.size;
             if (!wanted || !inside || !is_ram(r) || backend_id_of_region(r.region) != device.backend) continue;
@@ -179,7 +187,8 @@ Result<MemoryPlan> plan_from_monitor(QmpClient& qmp) {
         // Whole pages: the mapping behind it has nothing else.
         const std::uint64_t size = (blocks[i].size() + kPageSize - 1) / kPageSize * kPageSize;
         plan.blocks.push_back({blocks[i].name, starts[i], size});
-        for (const FlatRange& r : blocks[i].ranges) layout.extents.push_back({Gpa{r.start}, r.size, store_offset + r.offset});
+        for (const FlatRange& r : blocks[i].ranges)
+            layout.extents.push_back({Gpa{r.start}, r.size, store_offset + r.offset});
         store_offset += size;
     }
     std::sort(layout.extents.begin(), layout.extents.end(),

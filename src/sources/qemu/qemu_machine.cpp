@@ -27,7 +27,8 @@ Error migrated_away(pid_t pid) {
 
 class QemuMachine final : public Machine {
 public:
-    QemuMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing, std::vector<MemoryLayout> layouts)
+    QemuMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing,
+                std::vector<MemoryLayout> layouts)
         : process_(std::move(process)),
           info_(std::move(info)),
           parts_(std::move(backing.parts)),
@@ -96,7 +97,9 @@ private:
 class Opening {
 public:
     Opening(HostProcess process, QemuProcess qemu, const OpenOptions& options)
-        : process_(std::make_shared<const HostProcess>(std::move(process))), qemu_(std::move(qemu)), options_(options) {}
+        : process_(std::make_shared<const HostProcess>(std::move(process))),
+          qemu_(std::move(qemu)),
+          options_(options) {}
 
     // given_socket: the one that the target names; empty: those on the command line are tried.
     Result<std::unique_ptr<Machine>> run(const std::string& given_socket);
@@ -133,11 +136,13 @@ Result<void> Opening::read_facts(QmpClient& qmp) {
     const std::string state = json_string(*replies[0], "status").value_or("");
     if (state == "postmigrate") return migrated_away(process_->pid());
     if (state == "inmigrate" || state == "preconfig") {
-        return Error::with_text(Errc::unsupported, Origin::source,
-                                fmt::format("the guest of process {} is not there yet (status '{}')", process_->pid(), state),
-                                "try again when it runs");
+        return Error::with_text(
+            Errc::unsupported, Origin::source,
+            fmt::format("the guest of process {} is not there yet (status '{}')", process_->pid(), state),
+            "try again when it runs");
     }
-    if (json_bool(*replies[0], "running") == false) info_.notes.push_back(fmt::format("the guest does not run (status '{}')", state));
+    if (json_bool(*replies[0], "running") == false)
+        info_.notes.push_back(fmt::format("the guest does not run (status '{}')", state));
     if (const auto& name = replies[1]) {
         if (auto text = json_string(*name, "name")) info_.name = std::move(*text);
     }
@@ -167,7 +172,8 @@ Result<void> Opening::ask_monitor() {
     const bool handed_over = std::any_of(qemu_.line.qmp_sockets.begin(), qemu_.line.qmp_sockets.end(),
                                          [](const QmpSocket& socket) { return socket.fd.has_value(); });
     if (peer > 0 && peer != process_->pid() && !handed_over) {
-        info_.notes.push_back(fmt::format("the socket '{}' belongs to process {} by now and is not used", info_.qmp_socket, peer));
+        info_.notes.push_back(
+            fmt::format("the socket '{}' belongs to process {} by now and is not used", info_.qmp_socket, peer));
         info_.qmp_socket.clear();
         return {};
     }
@@ -194,14 +200,16 @@ void Opening::describe() {
     const auto kvm = uses_kvm(*process_);
     if (kvm) info_.accelerator = *kvm ? "kvm" : "tcg";
     if (qemu_.line.awaits_migration) {
-        info_.notes.emplace_back("QEMU was started to receive a migration: until that is over the memory is incomplete");
+        info_.notes.emplace_back(
+            "QEMU was started to receive a migration: until that is over the memory is incomplete");
     }
 }
 
 Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     if (!qemu_.is_x86()) {
         return Error::with_text(Errc::unsupported, Origin::source,
-                                fmt::format("process {} emulates '{}'; only x86-64 guests can be looked into", process_->pid(), qemu_.system));
+                                fmt::format("process {} emulates '{}'; only x86-64 guests can be looked into",
+                                            process_->pid(), qemu_.system));
     }
     const std::vector<HostMapping> maps = VITRINE_TRY(read_maps(*process_));
     describe();
@@ -230,7 +238,8 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     VITRINE_CHECK(process_->check_alive());
 
     const MonitorFacts facts{process_->pid(), info_.accelerator == "kvm", info_.qmp_socket, options_};
-    auto machine = std::make_unique<QemuMachine>(process_, std::move(info_), std::move(*backing), std::move(plan_->layouts));
+    auto machine = std::make_unique<QemuMachine>(process_, std::move(info_), std::move(*backing),
+                                                 std::move(plan_->layouts));
     if (monitor_answered_) machine->watch_migration(options_.qmp_timeout);
     const std::shared_ptr<Guardian> guardian = make_guardian(facts);
     machine->set_capabilities(make_registers(facts, guardian), make_pause_control(facts, guardian));
@@ -239,14 +248,16 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
 
 Error not_qemu(const HostProcess& process) {
     const bool kvm = uses_kvm(process).value_or(false);
-    return Error::with_text(Errc::usage, Origin::user,
-                            fmt::format("process {} is '{}', not a QEMU system emulator", process.pid(), process.command_name()),
-                            kvm ? fmt::format("it runs a KVM machine: give kvm:{}", process.pid())
-                                : "'vitrine list' shows the machines on this host");
+    return Error::with_text(
+        Errc::usage, Origin::user,
+        fmt::format("process {} is '{}', not a QEMU system emulator", process.pid(), process.command_name()),
+        kvm ? fmt::format("it runs a KVM machine: give kvm:{}", process.pid())
+            : "'vitrine list' shows the machines on this host");
 }
 
 std::string label(const QemuProcess& qemu) {
-    return qemu.line.name.empty() ? fmt::format("qemu:{}", qemu.pid) : fmt::format("qemu:{} (process {})", qemu.line.name, qemu.pid);
+    return qemu.line.name.empty() ? fmt::format("qemu:{}", qemu.pid)
+                                  : fmt::format("qemu:{} (process {})", qemu.line.name, qemu.pid);
 }
 
 Result<QemuProcess> find_by_name(const std::string& name) {
@@ -264,7 +275,8 @@ Result<QemuProcess> find_by_name(const std::string& name) {
     }
     std::string pids;
     for (const QemuProcess* qemu : named) pids += (pids.empty() ? "qemu:" : ", qemu:") + std::to_string(qemu->pid);
-    return Error::with_text(Errc::ambiguous, Origin::user, fmt::format("{} guests are named '{}': {}", named.size(), name, pids),
+    return Error::with_text(Errc::ambiguous, Origin::user,
+                            fmt::format("{} guests are named '{}': {}", named.size(), name, pids),
                             "give the process id");
 }
 
@@ -300,8 +312,8 @@ Result<std::unique_ptr<Machine>> open_qemu_by_socket(const std::string& socket, 
         peer = qmp->peer_pid();
     }
     if (peer <= 0) {
-        return Error::with_text(Errc::not_found, Origin::source, fmt::format("the process behind '{}' cannot be found", socket),
-                                "give qemu:PID");
+        return Error::with_text(Errc::not_found, Origin::source,
+                                fmt::format("the process behind '{}' cannot be found", socket), "give qemu:PID");
     }
     return open_qemu(peer, options, socket);
 }

@@ -60,7 +60,8 @@ std::uint64_t ram_below_4g(X86Chipset chipset, std::uint64_t ram_size, std::uint
     return std::min(low, ram_size);
 }
 
-MemoryLayout x86_layout(std::span<const StoredBlock> blocks, std::uint64_t below_4g, bool has_vga_window, std::string name) {
+MemoryLayout x86_layout(std::span<const StoredBlock> blocks, std::uint64_t below_4g, bool has_vga_window,
+                        std::string name) {
     MemoryLayout layout{std::move(name), {}, false};
     const std::uint64_t hole = has_vga_window ? kVgaStart : kVgaEnd;
     std::uint64_t gpa = 0;

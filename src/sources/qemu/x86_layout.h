@@ -28,6 +28,7 @@ struct StoredBlock {
 
 // Blocks one behind the other in guest-physical space, split at the hole. The window of the VGA adapter
 // (0xa0000..0xbffff) is no RAM on PCs; microvm has none.
-MemoryLayout x86_layout(std::span<const StoredBlock> blocks, std::uint64_t below_4g, bool has_vga_window, std::string name);
+MemoryLayout x86_layout(std::span<const StoredBlock> blocks, std::uint64_t below_4g, bool has_vga_window,
+                        std::string name);
 
 }  // namespace vitrine

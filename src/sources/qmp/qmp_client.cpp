@@ -28,7 +28,8 @@ Error io_error(std::string_view doing, const std::string& path, int error_number
             return Error::with_text(Errc::permission, Origin::source, text,
                                     "run as root, or as the user that owns the socket");
         case ENOENT:
-            return Error::with_text(Errc::not_found, Origin::source, text, "check the path: 'vitrine list' shows the sockets in use");
+            return Error::with_text(Errc::not_found, Origin::source, text,
+                                    "check the path: 'vitrine list' shows the sockets in use");
         case ECONNREFUSED:
             return Error::with_text(Errc::stale, Origin::source, text,
                                     "nobody listens there any more: 'vitrine list' shows the sockets in use");
@@ -37,9 +38,10 @@ Error io_error(std::string_view doing, const std::string& path, int error_number
 }
 
 Error busy_error(const std::string& path) {
-    return Error::with_text(Errc::busy, Origin::source,
-                            fmt::format("the monitor socket '{}' gives no greeting: another client (libvirt?) holds it", path),
-                            "give qemu:PID to do without the socket, or disconnect the other client");
+    return Error::with_text(
+        Errc::busy, Origin::source,
+        fmt::format("the monitor socket '{}' gives no greeting: another client (libvirt?) holds it", path),
+        "give qemu:PID to do without the socket, or disconnect the other client");
 }
 
 // Waits for the socket; false when the deadline passed.
@@ -176,7 +178,8 @@ Result<json> parse_qmp_message(std::string_view text) {
     return message;
 }
 
-Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_path, std::chrono::milliseconds timeout) {
+Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_path,
+                                                      std::chrono::milliseconds timeout) {
     const Clock::time_point deadline = Clock::now() + timeout;
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return io_error("making a socket for", socket_path, errno);
@@ -250,7 +253,8 @@ Result<void> QmpClient::receive_more(Clock::time_point deadline) {
         if (errno == EINTR) continue;
         if (errno != EAGAIN) return io_error("reading from", path_, errno);
         if (!VITRINE_TRY(wait_for(fd_.get(), POLLIN, deadline))) {
-            return Error::with_text(Errc::timeout, Origin::source, fmt::format("the monitor on '{}' does not answer", path_));
+            return Error::with_text(Errc::timeout, Origin::source,
+                                    fmt::format("the monitor on '{}' does not answer", path_));
         }
     }
 }

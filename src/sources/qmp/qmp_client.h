@@ -32,7 +32,8 @@ public:
     // timeout: for the connection, the greeting and the negotiation together. socket_path: a path of any length, or
     // "@name" for a socket in the abstract namespace.
     // Errors: busy (nobody greets us: another client is being served), permission, not_found, io, malformed.
-    static Result<std::unique_ptr<QmpClient>> connect(const std::string& socket_path, std::chrono::milliseconds timeout);
+    static Result<std::unique_ptr<QmpClient>> connect(const std::string& socket_path,
+                                                      std::chrono::milliseconds timeout);
 
     // The value of "return". A refusal by the monitor is Errc::unsupported when it does not know the command, else Errc::io.
     Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = nullptr);

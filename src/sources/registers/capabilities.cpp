@@ -28,8 +28,9 @@ public:
         VITRINE_CHECK(guardian_->check_alive());
         if (guardian_->holds_freeze()) {
             if (may_inject(facts_)) return by_ioctl(wanted);
-            return Error::with_text(Errc::busy, Origin::source, "registers cannot be read while the monitor's threads are stopped",
-                                    "give QEMU a monitor socket (-qmp unix:PATH,server=on,wait=off), and both are possible");
+            return Error::with_text(
+                Errc::busy, Origin::source, "registers cannot be read while the monitor's threads are stopped",
+                "give QEMU a monitor socket (-qmp unix:PATH,server=on,wait=off), and both are possible");
         }
         // For control registers the monitor is asked first: that touches no thread of it. MSRs under KVM come by ioctls
         // first: those hold up one vCPU for some microseconds, the device stream stops the guest for milliseconds.
@@ -55,7 +56,8 @@ private:
     }
 
     Result<std::vector<VcpuState>> by_qmp(RegisterSet wanted) {
-        if (!has_socket(facts_)) return Error::make(Errc::unsupported, Origin::source, "registers without a monitor socket");
+        if (!has_socket(facts_))
+            return Error::make(Errc::unsupported, Origin::source, "registers without a monitor socket");
         const std::string text = VITRINE_TRY(info_registers());
         auto states = VITRINE_TRY(parse_info_registers(text));
         route_ = "QMP";
@@ -64,7 +66,8 @@ private:
         if (!stream) return states;  // without MSRs: a monitor that knows no such command
         auto complete = read_device_stream(*stream, states);
         if (!complete) return states;
-        const bool any = std::any_of(complete->begin(), complete->end(), [](const VcpuState& s) { return s.lstar.has_value(); });
+        const bool any = std::any_of(complete->begin(), complete->end(),
+                                     [](const VcpuState& s) { return s.lstar.has_value(); });
         if (any) route_ = "QMP and device state";
         return complete;
     }
@@ -74,7 +77,8 @@ private:
             const auto client = VITRINE_TRY(QmpClient::connect(facts_.qmp_socket, facts_.options.qmp_timeout));
             return client->hmp(kInfoRegisters);
         }
-        const nlohmann::json command = {{"execute", "human-monitor-command"}, {"arguments", {{"command-line", kInfoRegisters}}}};
+        const nlohmann::json command = {{"execute", "human-monitor-command"},
+                                        {"arguments", {{"command-line", kInfoRegisters}}}};
         const std::string answer = VITRINE_TRY(guardian_->qmp(command.dump() + "\n"));
         const nlohmann::json reply = VITRINE_TRY(parse_qmp_message(answer));
         auto text = json_string(reply, "return");
@@ -139,8 +143,8 @@ private:
 }  // namespace
 
 std::shared_ptr<Guardian> make_guardian(const MonitorFacts& facts) {
-    return std::make_shared<Guardian>(
-        GuardianTarget{facts.pid, facts.options.use_qmp ? facts.qmp_socket : std::string(), facts.options.qmp_timeout, facts.is_qemu});
+    return std::make_shared<Guardian>(GuardianTarget{
+        facts.pid, facts.options.use_qmp ? facts.qmp_socket : std::string(), facts.options.qmp_timeout, facts.is_qemu});
 }
 
 std::unique_ptr<VcpuRegisters> make_registers(const MonitorFacts& facts, std::shared_ptr<Guardian> guardian) {

@@ -35,6 +35,7 @@ std::unique_ptr<VcpuRegisters> make_registers(const MonitorFacts& facts, std::sh
 
 // QMP stop and cont where there is a socket, else all threads of the monitor are stopped (the guest's clocks run on).
 // Pauses nest: the guest goes on when resume() was called as often as pause().
-std::unique_ptr<PauseControl> make_pause_control(const MonitorFacts& facts, std::shared_ptr<Guardian> guardian = nullptr);
+std::unique_ptr<PauseControl> make_pause_control(const MonitorFacts& facts,
+                                                 std::shared_ptr<Guardian> guardian = nullptr);
 
 }  // namespace vitrine

@@ -15,12 +15,12 @@ constexpr std::byte kSectionFull{0x04};
 constexpr std::size_t kMaxSections = 65536;  // "cpu" in other data: bounded work on a made-up stream
 
 // QEMU target/i386/machine.c, vmstate_x86_cpu, versions 11 and 12: members in this order, big-endian, unpadded.
-constexpr std::uint64_t kGpr = 0;                          // regs[16], in VcpuState's order
+constexpr std::uint64_t kGpr = 0;  // regs[16], in VcpuState's order
 constexpr std::uint64_t kRip = kGpr + 16 * 8;
 constexpr std::uint64_t kRflags = kRip + 8;
-constexpr std::uint64_t kFpu = kRflags + 8 + 4;            // behind hflags
-constexpr std::uint64_t kSegments = kFpu + 4 * 2 + 8 * 10; // control words, then eight registers of 80 bits
-constexpr std::uint64_t kSegmentSize = 4 + 8 + 4 + 4;      // selector, base, limit, flags
+constexpr std::uint64_t kFpu = kRflags + 8 + 4;             // behind hflags
+constexpr std::uint64_t kSegments = kFpu + 4 * 2 + 8 * 10;  // control words, then eight registers of 80 bits
+constexpr std::uint64_t kSegmentSize = 4 + 8 + 4 + 4;       // selector, base, limit, flags
 constexpr std::uint64_t kCs = kSegments + 1 * kSegmentSize;
 constexpr std::uint64_t kFs = kSegments + 4 * kSegmentSize;
 constexpr std::uint64_t kGs = kSegments + 5 * kSegmentSize;
@@ -108,7 +108,8 @@ std::optional<Header> cpu_section_at(ByteView stream, std::uint64_t at) {
 
 Result<std::vector<VcpuState>> read_device_stream(std::span<const std::byte> stream, std::vector<VcpuState> known) {
     const ByteView view(stream);
-    if (__builtin_bswap32(view.u32(0).value_or(0)) != kMagic || __builtin_bswap32(view.u32(4).value_or(0)) != kStreamVersion) {
+    if (__builtin_bswap32(view.u32(0).value_or(0)) != kMagic ||
+        __builtin_bswap32(view.u32(4).value_or(0)) != kStreamVersion) {
         return Error::make(Errc::malformed, Origin::source, "device stream of the monitor");
     }
     std::vector<unsigned> proven(known.size(), 0);

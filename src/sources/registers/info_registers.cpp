@@ -54,7 +54,9 @@ std::optional<std::uint64_t> take_hex(std::string_view& text, Width width) {
 std::string_view take_name(std::string_view& text) {
     text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
     std::size_t length = 0;
-    while (length < text.size() && ((text[length] >= 'A' && text[length] <= 'Z') || (text[length] >= '0' && text[length] <= '9'))) ++length;
+    while (length < text.size() &&
+           ((text[length] >= 'A' && text[length] <= 'Z') || (text[length] >= '0' && text[length] <= '9')))
+        ++length;
     std::size_t after = length;
     while (after < text.size() && text[after] == ' ') ++after;
     if (length == 0 || after >= text.size() || text[after] != '=') return {};

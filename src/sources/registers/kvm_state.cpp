@@ -51,7 +51,8 @@ VcpuState to_vcpu_state(const guardian::VcpuRecord& record) {
     state.efer = s.efer;
     state.rip = r.rip;
     state.rflags = r.rflags;
-    state.gpr = {r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15};
+    state.gpr = {r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi,
+                 r.r8,  r.r9,  r.r10, r.r11, r.r12, r.r13, r.r14, r.r15};
     state.cs = s.cs.selector;
     state.fs_base = s.fs.base;
     state.gs_base = s.gs.base;

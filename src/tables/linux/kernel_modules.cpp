@@ -59,6 +59,8 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
 }  // namespace
 
 extern const Table table_kernel_modules;
-const Table table_kernel_modules{{"kernel_modules", "Loaded kernel modules, from the kernel's module list.", kSpec, kExamples}, generate};
+const Table table_kernel_modules{
+    {"kernel_modules", "Loaded kernel modules, from the kernel's module list.", kSpec, kExamples},
+    generate};
 
 }  // namespace vitrine

@@ -32,7 +32,8 @@ void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::arra
     if (const auto prio = task.i32(FieldId::task_static_prio)) row[4] = std::int64_t{*prio} - 120;
     const auto cred = task.pointer(FieldId::task_real_cred);
     if (cred && !cred->is_null() && layout.has(FieldId::cred_uid)) {
-        if (const auto uid = guest.space().read_value<std::uint32_t>(cred->wrap_plus(layout.at(FieldId::cred_uid)))) row[5] = std::int64_t{*uid};
+        if (const auto uid = guest.space().read_value<std::uint32_t>(cred->wrap_plus(layout.at(FieldId::cred_uid))))
+            row[5] = std::int64_t{*uid};
     }
     row[6] = tables::integer(task.u64(FieldId::task_start_boottime));
     if (layout.has(FieldId::task_flags)) row[7] = std::int64_t{task.is_kernel_thread() ? 1 : 0};
@@ -71,6 +72,8 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
 }  // namespace
 
 extern const Table table_process_threads;
-const Table table_process_threads{{"process_threads", "Threads of all processes, from each process's thread list.", kSpec, kExamples}, generate};
+const Table table_process_threads{
+    {"process_threads", "Threads of all processes, from each process's thread list.", kSpec, kExamples},
+    generate};
 
 }  // namespace vitrine

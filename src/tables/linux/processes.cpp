@@ -17,8 +17,36 @@ using tables::address;
 using tables::integer;
 
 enum : std::size_t {
-    kPid, kName, kPath, kCmdline, kState, kCwd, kRoot, kUid, kGid, kEuid, kEgid, kSuid, kSgid, kOnDisk, kResident, kTotal,
-    kStartTime, kParent, kPgroup, kThreads, kNice, kComm, kSession, kKernelThread, kNamespacePids, kStartNs, kFlags, kTaskAddress, kMmAddress, kColumns
+    kPid,
+    kName,
+    kPath,
+    kCmdline,
+    kState,
+    kCwd,
+    kRoot,
+    kUid,
+    kGid,
+    kEuid,
+    kEgid,
+    kSuid,
+    kSgid,
+    kOnDisk,
+    kResident,
+    kTotal,
+    kStartTime,
+    kParent,
+    kPgroup,
+    kThreads,
+    kNice,
+    kComm,
+    kSession,
+    kKernelThread,
+    kNamespacePids,
+    kStartNs,
+    kFlags,
+    kTaskAddress,
+    kMmAddress,
+    kColumns
 };
 
 constexpr auto kSpec = std::to_array<Column>({
@@ -36,7 +64,8 @@ constexpr auto kSpec = std::to_array<Column>({
     {"suid", ColumnType::integer, "saved user id"},
     {"sgid", ColumnType::integer, "saved group id"},
     {"on_disk", ColumnType::integer, "1: the executable is still linked; 0: deleted or never linked; NULL: unknown"},
-    {"resident_size", ColumnType::integer, "resident memory in bytes (the shared part of the kernel's per-CPU counters)"},
+    {"resident_size", ColumnType::integer,
+     "resident memory in bytes (the shared part of the kernel's per-CPU counters)"},
     {"total_size", ColumnType::integer, "virtual memory in bytes"},
     {"start_time", ColumnType::integer, "start, seconds since the epoch by the guest's clock"},
     {"parent", ColumnType::integer, "process id of the parent"},
@@ -46,7 +75,8 @@ constexpr auto kSpec = std::to_array<Column>({
     {"comm", ColumnType::text, "task_struct.comm, at most 15 bytes"},
     {"session", ColumnType::integer, "session id"},
     {"kernel_thread", ColumnType::boolean, "1: runs in the kernel only"},
-    {"namespace_pids", ColumnType::text, "process ids from the initial pid namespace to the process's own, separated by spaces (NSpid)"},
+    {"namespace_pids", ColumnType::text,
+     "process ids from the initial pid namespace to the process's own, separated by spaces (NSpid)"},
     {"start_ns", ColumnType::integer, "start, nanoseconds since the guest's boot"},
     {"flags", ColumnType::address, "task_struct.flags (PF_*)"},
     {"task", ColumnType::address, "address of struct task_struct"},
@@ -71,9 +101,14 @@ std::string join_arguments(std::string bytes) {
 class Generator {
 public:
     Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink)
-        : guest_(guest), layout_(guest.layout()), context_(context), sink_(sink), paths_(guest.space(), guest.layout()) {
+        : guest_(guest),
+          layout_(guest.layout()),
+          context_(context),
+          sink_(sink),
+          paths_(guest.space(), guest.layout()) {
         if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
-        if (guest.machine().is_live()) fresh_.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
+        if (guest.machine().is_live())
+            fresh_.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
     }
 
     bool emit(const TaskKey& key) {
@@ -100,7 +135,8 @@ private:
         row_[kPid] = std::int64_t{key.tgid};
         row_[kName] = row_[kComm] = std::string(key.name());
         row_[kTaskAddress] = address(key.address);
-        sink_.diagnostic({Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": its task_struct cannot be read"});
+        sink_.diagnostic(
+            {Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": its task_struct cannot be read"});
         return sink_.row(row_);
     }
 
@@ -123,16 +159,19 @@ private:
         row_[kKernelThread] = std::int64_t{task.is_kernel_thread() ? 1 : 0};
         if (!layout_.has(FieldId::task_flags)) row_[kKernelThread] = Value();
         if (const auto flags = task.u32(FieldId::task_flags)) row_[kFlags] = address(*flags);
-        if (const auto prio = task.i32(FieldId::task_static_prio)) row_[kNice] = std::int64_t{*prio} - 120;  // DEFAULT_PRIO
+        if (const auto prio = task.i32(FieldId::task_static_prio))
+            row_[kNice] = std::int64_t{*prio} - 120;  // DEFAULT_PRIO
         const auto start = task.u64(FieldId::task_start_boottime);
         row_[kStartNs] = integer(start);
         if (start && boot_time_) row_[kStartTime] = (static_cast<std::int64_t>(*start) + *boot_time_) / 1'000'000'000;
         if (const auto parent = task.pointer(FieldId::task_real_parent); parent && !parent->is_null()) {
-            if (const auto tgid = space.read_value<std::int32_t>(parent->wrap_plus(layout_.at(FieldId::task_tgid)))) row_[kParent] = std::int64_t{*tgid};
+            if (const auto tgid = space.read_value<std::int32_t>(parent->wrap_plus(layout_.at(FieldId::task_tgid))))
+                row_[kParent] = std::int64_t{*tgid};
         }
         if (const auto signal = task.pointer(FieldId::task_signal); signal && !signal->is_null()) {
             if (const auto offset = layout_.offset(FieldId::signal_nr_threads)) {
-                if (const auto n = space.read_value<std::int32_t>(signal->wrap_plus(*offset))) row_[kThreads] = std::int64_t{*n};
+                if (const auto n = space.read_value<std::int32_t>(signal->wrap_plus(*offset)))
+                    row_[kThreads] = std::int64_t{*n};
             }
             if (context_.uses(kPgroup)) row_[kPgroup] = pid_number(*signal, FieldId::signal_pgid);
             if (context_.uses(kSession)) row_[kSession] = pid_number(*signal, FieldId::signal_sid);
@@ -163,7 +202,8 @@ private:
         if (!level || *level > kDeepest) return;
         std::string text;
         for (std::uint32_t i = 0; i <= *level; ++i) {
-            const auto number = guest_.space().read_value<std::int32_t>(pid->wrap_plus(*numbers_at + std::uint64_t{i} * stride));
+            const auto number = guest_.space().read_value<std::int32_t>(
+                pid->wrap_plus(*numbers_at + std::uint64_t{i} * stride));
             if (!number) return;
             text += (i == 0 ? "" : " ") + std::to_string(*number);
         }
@@ -173,11 +213,16 @@ private:
     void credentials(const TaskView& task) {
         const auto cred = task.pointer(FieldId::task_real_cred);
         if (!cred || cred->is_null()) return;
-        static constexpr std::array<std::pair<std::size_t, FieldId>, 6> kIds{{{kUid, FieldId::cred_uid}, {kGid, FieldId::cred_gid},
-            {kEuid, FieldId::cred_euid}, {kEgid, FieldId::cred_egid}, {kSuid, FieldId::cred_suid}, {kSgid, FieldId::cred_sgid}}};
+        static constexpr std::array<std::pair<std::size_t, FieldId>, 6> kIds{{{kUid, FieldId::cred_uid},
+                                                                              {kGid, FieldId::cred_gid},
+                                                                              {kEuid, FieldId::cred_euid},
+                                                                              {kEgid, FieldId::cred_egid},
+                                                                              {kSuid, FieldId::cred_suid},
+                                                                              {kSgid, FieldId::cred_sgid}}};
         for (const auto& [column, field] : kIds) {
             if (!context_.uses(column) || !layout_.has(field)) continue;
-            if (const auto id = guest_.space().read_value<std::uint32_t>(cred->wrap_plus(layout_.at(field)))) row_[column] = std::int64_t{*id};
+            if (const auto id = guest_.space().read_value<std::uint32_t>(cred->wrap_plus(layout_.at(field))))
+                row_[column] = std::int64_t{*id};
         }
     }
 
@@ -186,7 +231,8 @@ private:
         if (!mm || mm->is_null()) return;
         row_[kMmAddress] = address(*mm);
         if (context_.uses(kTotal) && layout_.has(FieldId::mm_total_vm)) {
-            const auto pages = guest_.space().read_value<std::uint64_t>(mm->wrap_plus(layout_.at(FieldId::mm_total_vm)));
+            const auto pages = guest_.space().read_value<std::uint64_t>(
+                mm->wrap_plus(layout_.at(FieldId::mm_total_vm)));
             if (pages && *pages < (1ull << 50)) row_[kTotal] = static_cast<std::int64_t>(*pages * kPageSize);
         }
         if (context_.uses(kResident)) row_[kResident] = resident(*mm);
@@ -211,7 +257,8 @@ private:
         std::int64_t pages = 0;
         for (const FieldId id : {FieldId::mm_rss_file, FieldId::mm_rss_anon, FieldId::mm_rss_shmem}) {
             const auto offset = layout_.offset(id);
-            const auto count = offset ? guest_.space().read_value<std::int64_t>(mm.wrap_plus(*offset)) : Result<std::int64_t>(Error{});
+            const auto count = offset ? guest_.space().read_value<std::int64_t>(mm.wrap_plus(*offset))
+                                      : Result<std::int64_t>(Error{});
             if (!count || *count > (1ll << 40) || *count < -(1ll << 40)) return {};
             pages += *count;
         }
@@ -232,7 +279,8 @@ private:
     void places(const TaskKey& key, const TaskView& task) {
         const auto fs = task.pointer(FieldId::task_fs);
         if (!fs || fs->is_null()) return;  // a zombie has none
-        static constexpr std::array<std::pair<std::size_t, FieldId>, 2> kPlaces{{{kCwd, FieldId::fs_pwd}, {kRoot, FieldId::fs_root}}};
+        static constexpr std::array<std::pair<std::size_t, FieldId>, 2> kPlaces{
+            {{kCwd, FieldId::fs_pwd}, {kRoot, FieldId::fs_root}}};
         for (const auto& [column, field] : kPlaces) {
             if (!context_.uses(column) || !layout_.has(field)) continue;
             auto path = paths_.of_path(fs->wrap_plus(layout_.at(field)));
@@ -271,6 +319,7 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
 }  // namespace
 
 extern const Table table_processes;
-const Table table_processes{{"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples}, generate};
+const Table table_processes{{"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples},
+                            generate};
 
 }  // namespace vitrine

@@ -39,6 +39,7 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
 }  // namespace
 
 extern const Table table_symbols;
-const Table table_symbols{{"symbols", "Symbols of the kernel (kallsyms) and of its modules.", kSpec, kExamples}, generate};
+const Table table_symbols{{"symbols", "Symbols of the kernel (kallsyms) and of its modules.", kSpec, kExamples},
+                          generate};
 
 }  // namespace vitrine

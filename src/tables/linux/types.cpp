@@ -42,7 +42,8 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
         if (context.uses(2)) {
             if (const auto size = types.size_of(id)) row[2] = static_cast<std::int64_t>(*size);
         }
-        if (type.kind == TypeKind::structure || type.kind == TypeKind::union_ || type.kind == TypeKind::enumeration) row[3] = std::int64_t{type.count};
+        if (type.kind == TypeKind::structure || type.kind == TypeKind::union_ || type.kind == TypeKind::enumeration)
+            row[3] = std::int64_t{type.count};
         row[4] = std::int64_t{id};
         ++report.nodes;
         if (!sink.row(row)) {
@@ -56,6 +57,8 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
 }  // namespace
 
 extern const Table table_types;
-const Table table_types{{"types", "Named types of the kernel, from its own BTF or from the vmlinux given.", kSpec, kExamples}, generate};
+const Table table_types{
+    {"types", "Named types of the kernel, from its own BTF or from the vmlinux given.", kSpec, kExamples},
+    generate};
 
 }  // namespace vitrine

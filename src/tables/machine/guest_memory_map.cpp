@@ -23,8 +23,9 @@ Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
     WalkReport report;
     for (const LayoutExtent& extent : memory.layout().extents) {
         const std::array<Value, kSpec.size()> row = {
-            tables::address(extent.start.value), tables::address(extent.start.value + extent.size), static_cast<std::int64_t>(extent.size),
-            tables::address(extent.offset), std::string(to_string(memory.method())), memory.layout().name};
+            tables::address(extent.start.value),     tables::address(extent.start.value + extent.size),
+            static_cast<std::int64_t>(extent.size),  tables::address(extent.offset),
+            std::string(to_string(memory.method())), memory.layout().name};
         ++report.nodes;
         if (!sink.row(row)) {
             report.end = WalkEnd::stopped;
@@ -37,6 +38,8 @@ Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
 }  // namespace
 
 extern const Table table_guest_memory_map;
-const Table table_guest_memory_map{{"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples}, nullptr, generate};
+const Table table_guest_memory_map{{"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples},
+                                   nullptr,
+                                   generate};
 
 }  // namespace vitrine

@@ -44,11 +44,26 @@ Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
     WalkReport report;
     for (const VcpuState& s : states) {
         using tables::address;
-        const std::array<Value, kSpec.size()> row = {
-            std::int64_t{s.index}, std::int64_t{s.cpl()}, address(s.rip), address(s.gpr[4]), address(s.rflags), address(s.cr0), address(s.cr2),
-            address(s.cr3), address(s.cr4), address(s.efer), address(s.idt.base), address(s.gdt.base), address(s.fs_base), address(s.gs_base),
-            optional_address(s.kernel_gs_base), optional_address(s.lstar), optional_address(s.cstar), optional_address(s.star),
-            optional_address(s.sfmask), optional_address(s.sysenter_eip)};
+        const std::array<Value, kSpec.size()> row = {std::int64_t{s.index},
+                                                     std::int64_t{s.cpl()},
+                                                     address(s.rip),
+                                                     address(s.gpr[4]),
+                                                     address(s.rflags),
+                                                     address(s.cr0),
+                                                     address(s.cr2),
+                                                     address(s.cr3),
+                                                     address(s.cr4),
+                                                     address(s.efer),
+                                                     address(s.idt.base),
+                                                     address(s.gdt.base),
+                                                     address(s.fs_base),
+                                                     address(s.gs_base),
+                                                     optional_address(s.kernel_gs_base),
+                                                     optional_address(s.lstar),
+                                                     optional_address(s.cstar),
+                                                     optional_address(s.star),
+                                                     optional_address(s.sfmask),
+                                                     optional_address(s.sysenter_eip)};
         ++report.nodes;
         if (!sink.row(row)) {
             report.end = WalkEnd::stopped;

@@ -21,8 +21,25 @@ inline constexpr std::uint64_t kMaxBlob = std::uint64_t{256} << 20;
 inline constexpr std::uint32_t kRecordSize = 12;
 
 enum Kind : std::uint8_t {
-    kInt = 1, kPtr, kArray, kStruct, kUnion, kEnum, kFwd, kTypedef, kVolatile, kConst, kRestrict, kFunc, kFuncProto,
-    kVar, kDataSec, kFloat, kDeclTag, kTypeTag, kEnum64,
+    kInt = 1,
+    kPtr,
+    kArray,
+    kStruct,
+    kUnion,
+    kEnum,
+    kFwd,
+    kTypedef,
+    kVolatile,
+    kConst,
+    kRestrict,
+    kFunc,
+    kFuncProto,
+    kVar,
+    kDataSec,
+    kFloat,
+    kDeclTag,
+    kTypeTag,
+    kEnum64,
 };
 inline constexpr std::uint32_t kMaxKind = kEnum64;
 

@@ -59,7 +59,8 @@ Result<Header> parse_header(std::span<const std::byte> bytes) {
     }
     h.end += h.length;
     if (h.end > kMaxBlob) {
-        return Error::with_text(Errc::limit, Origin::types, fmt::format("BTF of {} bytes; at most {} are read", h.end, kMaxBlob));
+        return Error::with_text(Errc::limit, Origin::types,
+                                fmt::format("BTF of {} bytes; at most {} are read", h.end, kMaxBlob));
     }
     return h;
 }
@@ -68,8 +69,8 @@ Result<Header> parse_header(std::span<const std::byte> bytes) {
 
 std::string_view kind_name(std::uint32_t kind) {
     constexpr std::string_view kNames[] = {
-        "UNKNOWN", "INT",  "PTR",        "ARRAY", "STRUCT",  "UNION", "ENUM",     "FWD",      "TYPEDEF", "VOLATILE",
-        "CONST",   "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64"};
+        "UNKNOWN", "INT",      "PTR",  "ARRAY",      "STRUCT", "UNION",   "ENUM",  "FWD",      "TYPEDEF",  "VOLATILE",
+        "CONST",   "RESTRICT", "FUNC", "FUNC_PROTO", "VAR",    "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64"};
     return kind <= kMaxKind ? kNames[kind] : "unknown kind";
 }
 

@@ -18,7 +18,8 @@ constexpr std::uint32_t kMemberSize = 12;
 constexpr std::uint32_t kParameterSize = 8;
 
 Error malformed(TypeId id, std::uint32_t kind, std::string_view text) {
-    return Error::with_text(Errc::malformed, Origin::types, fmt::format("BTF type {} ({}): {}", id, kind_name(kind), text));
+    return Error::with_text(Errc::malformed, Origin::types,
+                            fmt::format("BTF type {} ({}): {}", id, kind_name(kind), text));
 }
 
 // Bytes that follow the 12 of the record; kind is a known one.
@@ -61,7 +62,7 @@ Result<void> for_each_record(std::span<const std::byte> types, TypeId first_id, 
         if (types.size() - at < kRecordSize) return malformed(id, 0, "record is cut short");
         const std::byte* bytes = types.data() + at;
         const auto info = load<std::uint32_t>(bytes + 4);
-        const Record record{load<std::uint32_t>(bytes), info >> 24 & 0x1f, info & 0xffff, (info >> 31) != 0,
+        const Record record{load<std::uint32_t>(bytes),     info >> 24 & 0x1f,  info & 0xffff, (info >> 31) != 0,
                             load<std::uint32_t>(bytes + 8), bytes + kRecordSize};
         if (record.kind == 0 || record.kind > kMaxKind) {
             return Error::with_text(Errc::unsupported, Origin::types,
@@ -208,7 +209,8 @@ private:
         type.size = r.size_or_type;
         type.is_signed = r.kind_flag;
         type.count = r.vlen;
-        if (type.size != 1 && type.size != 2 && type.size != 4 && type.size != 8) return malformed(id, r.kind, "absurd size");
+        if (type.size != 1 && type.size != 2 && type.size != 4 && type.size != 8)
+            return malformed(id, r.kind, "absurd size");
         const std::size_t stride = r.kind == kEnum ? 8 : 12;
         for (std::uint32_t i = 0; i < r.vlen; ++i) {
             const std::byte* bytes = r.extra + i * stride;
@@ -274,7 +276,8 @@ Result<std::shared_ptr<const TypeCatalog>> parse_btf(std::span<const std::byte> 
     btf::append(arena, sections.strings);
     builder.adopt_strings(std::move(arena));
     builder.reserve(counts.types + 1, counts.members, counts.enumerators);
-    VITRINE_CHECK(btf::Filler(builder, static_cast<std::uint32_t>(sections.strings.size()), counts.partial).run(sections.types));
+    VITRINE_CHECK(
+        btf::Filler(builder, static_cast<std::uint32_t>(sections.strings.size()), counts.partial).run(sections.types));
     return builder.build(std::move(origin));
 }
 
@@ -283,8 +286,8 @@ Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::span<const std::
     const btf::Sections base = VITRINE_TRY(btf::split_sections(base_blob, false));
     const btf::Sections split = VITRINE_TRY(btf::split_sections(split_blob, true));
     const btf::Counts base_counts = VITRINE_TRY(btf::count_records(base.types, 1));
-    const btf::Counts split_counts =
-        VITRINE_TRY(btf::count_records(split.types, static_cast<TypeId>(base_counts.types + 1)));
+    const btf::Counts split_counts = VITRINE_TRY(
+        btf::count_records(split.types, static_cast<TypeId>(base_counts.types + 1)));
     CatalogBuilder builder;
     std::vector<char> arena;
     arena.reserve(base.strings.size() + split.strings.size());
@@ -294,7 +297,8 @@ Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::span<const std::
     builder.adopt_strings(std::move(arena));
     builder.reserve(base_counts.types + split_counts.types + 1, base_counts.members + split_counts.members,
                     base_counts.enumerators + split_counts.enumerators);
-    VITRINE_CHECK(btf::Filler(builder, static_cast<std::uint32_t>(base.strings.size()), base_counts.partial).run(base.types));
+    VITRINE_CHECK(
+        btf::Filler(builder, static_cast<std::uint32_t>(base.strings.size()), base_counts.partial).run(base.types));
     builder.end_of_base();
     VITRINE_CHECK(btf::Filler(builder, all_strings, split_counts.partial).run(split.types));
     return builder.build(std::move(origin));

@@ -13,8 +13,12 @@
 namespace vitrine::dwarf {
 namespace {
 
-struct EndElf { void operator()(Elf* elf) const { elf_end(elf); } };
-struct EndDwfl { void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); } };
+struct EndElf {
+    void operator()(Elf* elf) const { elf_end(elf); }
+};
+struct EndDwfl {
+    void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
+};
 using ElfHandle = std::unique_ptr<Elf, EndElf>;
 using DwflHandle = std::unique_ptr<Dwfl, EndDwfl>;
 
@@ -124,7 +128,8 @@ Result<Imported> read_elf_types(int fd, const std::string& path) {
     }
     imported.btf = btf_section(elf.get());
     if (!imported.btf.empty()) return imported;
-    return refused(Errc::not_found, fmt::format("{} has neither debug information of C units (DWARF) nor BTF", path), kGetDebugInfo);
+    return refused(Errc::not_found, fmt::format("{} has neither debug information of C units (DWARF) nor BTF", path),
+                   kGetDebugInfo);
 }
 
 }  // namespace vitrine::dwarf

@@ -46,10 +46,10 @@ Error host_error(std::string text, int number) {
 }
 
 void limit(int resource, std::uint64_t value) {
-    struct rlimit current {};
+    struct rlimit current{};
     if (::getrlimit(static_cast<__rlimit_resource_t>(resource), &current) != 0) return;
     const rlim_t wanted = value < current.rlim_max ? value : current.rlim_max;
-    const struct rlimit lowered {wanted, wanted};
+    const struct rlimit lowered{wanted, wanted};
     (void)::setrlimit(static_cast<__rlimit_resource_t>(resource), &lowered);
 }
 
@@ -140,10 +140,11 @@ Result<std::vector<std::byte>> receive(int fd, const Limits& limits) {
     for (;;) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
         if (left.count() <= 0) {
-            return Error::with_text(Errc::timeout, Origin::types,
-                                    fmt::format("reading the debug information took more than {} s", limits.time.count()));
+            return Error::with_text(
+                Errc::timeout, Origin::types,
+                fmt::format("reading the debug information took more than {} s", limits.time.count()));
         }
-        struct pollfd waiting {fd, POLLIN, 0};
+        struct pollfd waiting{fd, POLLIN, 0};
         const int ready = ::poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 60'000)));
         if (ready < 0 && errno != EINTR) return host_error("poll", errno);
         if (ready <= 0) continue;
@@ -161,17 +162,21 @@ Result<std::vector<std::byte>> receive(int fd, const Limits& limits) {
 // Why a child that did not exit with 0 did not.
 Error explain(int status, const std::string& path) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 2) {
-        return Error::with_text(Errc::limit, Origin::types, fmt::format("{}: reading the debug information took too much memory", path));
+        return Error::with_text(Errc::limit, Origin::types,
+                                fmt::format("{}: reading the debug information took too much memory", path));
     }
     if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL)) {
-        return Error::with_text(Errc::limit, Origin::types, fmt::format("{}: reading the debug information took too long", path));
+        return Error::with_text(Errc::limit, Origin::types,
+                                fmt::format("{}: reading the debug information took too long", path));
     }
     if (WIFSIGNALED(status)) {
-        return Error::with_text(Errc::malformed, Origin::types,
-                                fmt::format("{}: the reader of the debug information crashed (signal {}); the file is damaged",
-                                            path, WTERMSIG(status)));
+        return Error::with_text(
+            Errc::malformed, Origin::types,
+            fmt::format("{}: the reader of the debug information crashed (signal {}); the file is damaged", path,
+                        WTERMSIG(status)));
     }
-    return Error::with_text(Errc::malformed, Origin::types, fmt::format("{}: the debug information could not be read", path));
+    return Error::with_text(Errc::malformed, Origin::types,
+                            fmt::format("{}: the debug information could not be read", path));
 }
 
 Result<Imported> read_in_child(const std::string& path, const Limits& limits) {
@@ -194,7 +199,8 @@ Result<Imported> read_in_child(const std::string& path, const Limits& limits) {
 }
 
 Result<std::shared_ptr<const TypeCatalog>> build(TypeTables&& tables, std::string origin) {
-    if (tables.types.empty()) return Error::with_text(Errc::malformed, Origin::types, "the debug information holds no types");
+    if (tables.types.empty())
+        return Error::with_text(Errc::malformed, Origin::types, "the debug information holds no types");
     CatalogBuilder builder;
     builder.adopt_strings(std::move(tables.strings));
     builder.reserve(tables.types.size(), tables.members.size(), tables.enumerators.size());
@@ -210,8 +216,9 @@ Result<DwarfImport> import(const std::string& path, const Limits& limits) {
     Imported imported = VITRINE_TRY(read_in_child(path, limits));
     DwarfImport result;
     result.build_id = std::move(imported.build_id);
-    result.types = imported.btf.empty() ? VITRINE_TRY(build(std::move(imported.tables), fmt::format("DWARF of {}", path)))
-                                        : VITRINE_TRY(parse_btf(imported.btf, fmt::format("BTF of {}", path)));
+    result.types = imported.btf.empty()
+                       ? VITRINE_TRY(build(std::move(imported.tables), fmt::format("DWARF of {}", path)))
+                       : VITRINE_TRY(parse_btf(imported.btf, fmt::format("BTF of {}", path)));
     return result;
 }
 

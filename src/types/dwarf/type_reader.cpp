@@ -66,7 +66,8 @@ std::optional<std::uint64_t> member_location(Dwarf_Die& die) {
 
 // The number of elements; 0 for flexible and variable-length arrays.
 std::uint32_t element_count(Dwarf_Die& range) {
-    if (const auto count = number(range, DW_AT_count)) return static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, 0xffffffff));
+    if (const auto count = number(range, DW_AT_count))
+        return static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, 0xffffffff));
     Dwarf_Attribute storage;
     Dwarf_Sword upper = 0;
     Dwarf_Attribute* found = dwarf_attr_integrate(&range, DW_AT_upper_bound, &storage);

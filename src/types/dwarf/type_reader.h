@@ -33,7 +33,7 @@ private:
         TypeId id = 0;
     };
 
-    Result<TypeId> type_of(Dwarf_Die& die, unsigned depth);      // what DW_AT_type refers to; 0 (void) without one
+    Result<TypeId> type_of(Dwarf_Die& die, unsigned depth);  // what DW_AT_type refers to; 0 (void) without one
     Result<TypeId> intern(Dwarf_Die& die, unsigned depth);
     Result<TypeId> intern_new(Dwarf_Die& die, int tag, unsigned depth);
     Result<TypeId> base(Dwarf_Die& die);

@@ -28,7 +28,8 @@ TypeId TypeStore::intern(const Key& key, const Type& type) {
 
 std::uint32_t TypeStore::string(std::string_view text) {
     if (text.empty()) return 0;
-    const auto [it, is_new] = by_text_.try_emplace(std::string(text), static_cast<std::uint32_t>(tables_.strings.size()));
+    const auto [it, is_new] = by_text_.try_emplace(std::string(text),
+                                                   static_cast<std::uint32_t>(tables_.strings.size()));
     if (is_new) {
         tables_.strings.insert(tables_.strings.end(), text.begin(), text.end());
         tables_.strings.push_back('\0');
@@ -50,7 +51,9 @@ void TypeStore::set_enumerators(TypeId id, std::span<const Enumerator> enumerato
 
 void TypeStore::resolve_forwards() {
     const auto is_complete = [](const Type& t) { return t.kind == TypeKind::structure || t.kind == TypeKind::union_; };
-    const auto name_key = [](std::uint32_t name, bool is_union) { return std::uint64_t{name} << 1 | (is_union ? 1 : 0); };
+    const auto name_key = [](std::uint32_t name, bool is_union) {
+        return std::uint64_t{name} << 1 | (is_union ? 1 : 0);
+    };
     std::unordered_map<std::uint64_t, std::optional<TypeId>> complete;  // nullopt: several definitions
     for (TypeId id = 1; id < tables_.types.size(); ++id) {
         const Type& t = tables_.types[id];

@@ -163,7 +163,8 @@ std::vector<std::byte> encode(const Result<Imported>& outcome) {
 }
 
 Result<Imported> decode(std::span<const std::byte> message) {
-    const Error garbled = Error::with_text(Errc::malformed, Origin::types, "the debug information's reader sent garbage");
+    const Error garbled = Error::with_text(Errc::malformed, Origin::types,
+                                           "the debug information's reader sent garbage");
     Decoder in(message);
     const auto tag = in.get<std::uint32_t>();
     if (tag == kErrorMessage) {

@@ -49,7 +49,8 @@ TEST(Attach, FindsTheKernelFromTheUserHalfOfAPair) {
 TEST(Attach, TakesARootWithBitTwelveAsItIs) {
     SyntheticGuest made = plain();
     const Gpa odd = made.physical(made.alloc(2 * kPageSize, 2 * kPageSize)).wrap_plus(kPageSize);
-    for (std::uint64_t i = 0; i < 512; ++i) made.ram.write_value(odd.wrap_plus(i * 8), *made.ram.read_value<std::uint64_t>(made.root().wrap_plus(i * 8)));
+    for (std::uint64_t i = 0; i < 512; ++i)
+        made.ram.write_value(odd.wrap_plus(i * 8), *made.ram.read_value<std::uint64_t>(made.root().wrap_plus(i * 8)));
     auto vcpus = made.vcpus();
     vcpus[0].cr3 = odd.value | 3;
     auto guest = attach(made.machine(vcpus), FindRoute::registers);
@@ -72,7 +73,8 @@ TEST(Attach, NothingInMemoryIsNotFound) {
     const Bounded bounded("an empty machine");
     for (const std::uint64_t size : {std::uint64_t{kPageSize}, std::uint64_t{16} << 20}) {
         auto store = std::make_shared<vitrine::testing::VectorStore>(std::vector<std::byte>(size));
-        auto guest = attach(std::make_unique<SyntheticMachine>(store, std::vector{MemoryLayout::with_hole(size, size, "flat")}));
+        auto guest = attach(
+            std::make_unique<SyntheticMachine>(store, std::vector{MemoryLayout::with_hole(size, size, "flat")}));
         ASSERT_FALSE(guest);
         EXPECT_EQ(guest.error().code, Errc::not_found);
         EXPECT_THAT(guest.error().to_string(), HasSubstr("no Linux kernel found"));
@@ -135,7 +137,9 @@ TEST(Attach, AStaleKernelAloneIsRefusedAndSaidSo) {
         ram.write(Gpa{both.stale_text + offset}, page);
     }
     for (const FindRoute route : {FindRoute::page_tables, FindRoute::scan}) {
-        auto guest = attach(std::make_unique<SyntheticMachine>(std::make_shared<vitrine::testing::VectorStore>(ram.flat()), std::vector{ram.layout()}), route);
+        auto guest = attach(std::make_unique<SyntheticMachine>(
+                                std::make_shared<vitrine::testing::VectorStore>(ram.flat()), std::vector{ram.layout()}),
+                            route);
         ASSERT_FALSE(guest) << to_string(route);
         EXPECT_THAT(guest.error().to_string(), HasSubstr(fmt::format("{:#x}", both.stale_text)));
         EXPECT_THAT(guest.error().to_string(), HasSubstr("the task list is"));

@@ -6,7 +6,8 @@
 namespace vitrine::test {
 namespace {
 
-constexpr std::array<std::string_view, 5> kTables = {"processes", "process_threads", "kernel_modules", "symbols", "types"};
+constexpr std::array<std::string_view, 5> kTables = {"processes", "process_threads", "kernel_modules", "symbols",
+                                                     "types"};
 constexpr std::array<std::string_view, 5> kKeys = {"task", "task", "module", "", "id"};
 
 // Rows of an undisturbed guest by their key (symbols: all of them as a set).
@@ -37,7 +38,8 @@ Truth truth_of(const SyntheticGuest& made) {
     for (std::size_t t = 0; t < kTables.size(); ++t) {
         const Answer answer = ask(**guest, kTables[t]);
         auto& rows = truth.by_key[std::string(kTables[t])];
-        for (std::size_t i = 0; i < answer.rows.rows.size(); ++i) rows[key_of(answer.rows, i, kKeys[t])] = answer.rows.rows[i];
+        for (std::size_t i = 0; i < answer.rows.rows.size(); ++i)
+            rows[key_of(answer.rows, i, kKeys[t])] = answer.rows.rows[i];
     }
     return truth;
 }
@@ -47,7 +49,8 @@ void expect_nothing_invented(const Truth& truth, const Rows& rows, std::string_v
     const auto& known = truth.by_key.at(std::string(rows.table.spec.name));
     for (std::size_t i = 0; i < rows.rows.size(); ++i) {
         const auto found = known.find(key_of(rows, i, key));
-        ASSERT_NE(found, known.end()) << where << ": a row of " << rows.table.spec.name << " that does not exist: " << key_of(rows, i, key);
+        ASSERT_NE(found, known.end()) << where << ": a row of " << rows.table.spec.name
+                                      << " that does not exist: " << key_of(rows, i, key);
         for (std::size_t c = 0; c < rows.rows[i].size(); ++c) {
             const Value& value = rows.rows[i][c];
             if (std::holds_alternative<std::monostate>(value) || value == found->second[c]) continue;
@@ -57,8 +60,8 @@ void expect_nothing_invented(const Truth& truth, const Rows& rows, std::string_v
             if (rows.table.spec.columns[c].name == "type" && value == Value(std::string("?"))) continue;
             // The module has a name, which could not be read.
             if (rows.table.spec.columns[c].name == "module" && value == Value(std::string("?"))) continue;
-            ADD_FAILURE() << where << ": " << rows.table.spec.name << "." << rows.table.spec.columns[c].name << " is " << print(value) << ", not "
-                          << print(found->second[c]);
+            ADD_FAILURE() << where << ": " << rows.table.spec.name << "." << rows.table.spec.columns[c].name << " is "
+                          << print(value) << ", not " << print(found->second[c]);
         }
     }
 }
@@ -69,12 +72,14 @@ struct Outcome {
     std::size_t incomplete = 0;
 };
 
-Outcome run(const SyntheticGuest& made, const Truth& truth, std::function<bool(std::size_t, const StoreReadOp&)> refuse, std::optional<FindRoute> route,
-            const std::string& where, AccessMethod method = AccessMethod::synthetic) {
+Outcome run(const SyntheticGuest& made, const Truth& truth, std::function<bool(std::size_t, const StoreReadOp&)> refuse,
+            std::optional<FindRoute> route, const std::string& where, AccessMethod method = AccessMethod::synthetic) {
     auto filter = std::make_shared<StoreFilter>(made.store(), method);
     filter->refuse = std::move(refuse);
     Outcome outcome;
-    auto guest = attach(made.machine_over(filter, route == FindRoute::registers || !route ? made.vcpus() : std::vector<VcpuState>{}), route);
+    auto guest = attach(
+        made.machine_over(filter, route == FindRoute::registers || !route ? made.vcpus() : std::vector<VcpuState>{}),
+        route);
     outcome.reads = filter->operations;
     if (!guest) return outcome;
     outcome.attached = true;
@@ -85,7 +90,8 @@ Outcome run(const SyntheticGuest& made, const Truth& truth, std::function<bool(s
         const bool fewer = answer.rows.rows.size() < truth.by_key.at(std::string(kTables[t])).size();
         const bool said = !answer.report || answer.report->end != WalkEnd::complete || !answer.rows.diagnostics.empty();
         if (fewer) {
-            EXPECT_TRUE(said) << where << ": " << kTables[t] << " gives " << answer.rows.rows.size() << " rows and says nothing";
+            EXPECT_TRUE(said) << where << ": " << kTables[t] << " gives " << answer.rows.rows.size()
+                              << " rows and says nothing";
         }
         outcome.incomplete += fewer || said ? 1 : 0;
     }
@@ -104,7 +110,9 @@ TEST(Faults, EveryNthReadFails) {
     const Truth truth = truth_of(made);
     std::size_t attached = 0;
     for (std::size_t n = 1; n < 400; n = n < 32 ? n + 1 : n * 5 / 4) {
-        attached += run(made, truth, [n](std::size_t number, const StoreReadOp&) { return number % n == n - 1; }, FindRoute::registers, fmt::format("every {}th", n))
+        attached += run(
+                        made, truth, [n](std::size_t number, const StoreReadOp&) { return number % n == n - 1; },
+                        FindRoute::registers, fmt::format("every {}th", n))
                         .attached;
     }
     EXPECT_GT(attached, 0u);
@@ -118,7 +126,9 @@ TEST(Faults, OneReadFails) {
     std::size_t attached = 0, incomplete = 0;
     const std::size_t step = std::max<std::size_t>(1, reads / 400);
     for (std::size_t n = 0; n < reads; n += step) {
-        const Outcome outcome = run(made, truth, [n](std::size_t number, const StoreReadOp&) { return number == n; }, FindRoute::registers, fmt::format("read {}", n));
+        const Outcome outcome = run(
+            made, truth, [n](std::size_t number, const StoreReadOp&) { return number == n; }, FindRoute::registers,
+            fmt::format("read {}", n));
         attached += outcome.attached ? 1 : 0;
         incomplete += outcome.incomplete;
     }
@@ -133,7 +143,9 @@ TEST(Faults, FromTheNthReadOnAllFail) {
         const std::size_t reads = run(made, truth, nullptr, route, "undisturbed").reads;
         const std::size_t step = std::max<std::size_t>(1, reads / 60);
         for (std::size_t n = 0; n < reads; n += step) {
-            run(made, truth, [n](std::size_t number, const StoreReadOp&) { return number >= n; }, route, fmt::format("from read {} on, {}", n, to_string(route)));
+            run(
+                made, truth, [n](std::size_t number, const StoreReadOp&) { return number >= n; }, route,
+                fmt::format("from read {} on, {}", n, to_string(route)));
         }
     }
 }
@@ -145,7 +157,9 @@ TEST(Faults, OnePageIsMissing) {
     std::size_t attached = 0;
     for (const auto& [number, page] : made.ram.pages()) {
         const std::uint64_t at = number * kPageSize;
-        const auto touches = [at](std::size_t, const StoreReadOp& op) { return op.offset < at + kPageSize && at < op.offset + op.out.size(); };
+        const auto touches = [at](std::size_t, const StoreReadOp& op) {
+            return op.offset < at + kPageSize && at < op.offset + op.out.size();
+        };
         // The pages of the text are many and alike.
         if (at >= made.d.text_pa && at < made.d.text_pa + SyntheticGuest::kPart) continue;
         for (const AccessMethod method : {AccessMethod::synthetic, AccessMethod::copied}) {
@@ -158,7 +172,10 @@ TEST(Faults, OnePageIsMissing) {
 TEST(Faults, TheMonitorEndsWhileItIsRead) {
     const SyntheticGuest made = small();
     auto counter = std::make_shared<StoreFilter>(made.store());
-    { auto guest = attach(made.machine_over(counter, made.vcpus())); ASSERT_TRUE(guest); }
+    {
+        auto guest = attach(made.machine_over(counter, made.vcpus()));
+        ASSERT_TRUE(guest);
+    }
     for (std::size_t n = 0; n < counter->operations; n += 1 + counter->operations / 50) {
         auto filter = std::make_shared<StoreFilter>(made.store());
         filter->refuse = [&, n](std::size_t number, const StoreReadOp&) {
@@ -191,7 +208,8 @@ TEST(Faults, BytesThatFlipBetweenReads) {
             ASSERT_TRUE(guest);
             std::mt19937 random(seed);
             filter->alter = [&](std::size_t number, StoreReadOp& op) {
-                if (number % period == 0 && !op.out.empty()) op.out[random() % op.out.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
+                if (number % period == 0 && !op.out.empty())
+                    op.out[random() % op.out.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
             };
             for (const std::string_view table : {"processes", "process_threads", "kernel_modules"}) {
                 const Answer answer = ask(**guest, table, {1u << 16, std::chrono::milliseconds(2000)});
@@ -213,7 +231,8 @@ TEST(Faults, ListThatIsAlwaysTornIsRetriedABoundedNumberOfTimes) {
     ASSERT_TRUE(guest);
     const auto link = made.ram.offset_of(made.physical(made.member(made.tasks[5].address, "task_struct.tasks")).value);
     filter->alter = [&](std::size_t, StoreReadOp& op) {  // prev of the fifth task never agrees
-        if (op.offset <= *link + 8 && op.offset + op.out.size() >= *link + 16) op.out[static_cast<std::size_t>(*link + 8 - op.offset)] ^= std::byte{0x40};
+        if (op.offset <= *link + 8 && op.offset + op.out.size() >= *link + 16)
+            op.out[static_cast<std::size_t>(*link + 8 - op.offset)] ^= std::byte{0x40};
     };
     const TaskSnapshot snapshot = (*guest)->as_linux()->processes();
     EXPECT_EQ(snapshot.report.end, WalkEnd::inconsistent);

@@ -27,8 +27,10 @@ std::vector<std::string> descriptions() {
     return names;
 }
 
-const std::map<std::string, FindRoute> kRoutes = {{"registers", FindRoute::registers}, {"page_tables", FindRoute::page_tables},
-                                                  {"vmcoreinfo", FindRoute::vmcoreinfo}, {"scan", FindRoute::scan}};
+const std::map<std::string, FindRoute> kRoutes = {{"registers", FindRoute::registers},
+                                                  {"page_tables", FindRoute::page_tables},
+                                                  {"vmcoreinfo", FindRoute::vmcoreinfo},
+                                                  {"scan", FindRoute::scan}};
 
 std::string name_of(WalkEnd end) {
     switch (end) {
@@ -83,7 +85,8 @@ void expect_processes(const SyntheticGuest& made, const Rows& rows) {
         EXPECT_EQ(rows.text(i, "root"), "/");
         EXPECT_EQ(rows.text(i, "state"), task.pid == 1 ? "R" : "S");
         if (made.d.boot_clock) {
-            EXPECT_EQ(rows.integer(i, "start_time"), (made.d.booted + static_cast<std::int64_t>(task.start)) / 1'000'000'000);
+            EXPECT_EQ(rows.integer(i, "start_time"),
+                      (made.d.booted + static_cast<std::int64_t>(task.start)) / 1'000'000'000);
         }
         if (task.kernel) continue;
         EXPECT_EQ(rows.text(i, "path"), task.path);
@@ -99,7 +102,8 @@ void expect_threads(const SyntheticGuest& made, const Rows& rows) {
     for (std::size_t i = 1; i < made.tasks.size(); ++i) {
         for (const std::int32_t tid : made.tasks[i].threads) wanted.emplace_back(made.tasks[i].pid, tid);
     }
-    for (std::size_t i = 0; i < rows.rows.size(); ++i) found.emplace_back(rows.integer(i, "pid"), rows.integer(i, "tid"));
+    for (std::size_t i = 0; i < rows.rows.size(); ++i)
+        found.emplace_back(rows.integer(i, "pid"), rows.integer(i, "tid"));
     EXPECT_EQ(found, wanted);
 }
 
@@ -185,7 +189,8 @@ TEST_P(GuestFiles, AnswersAsDescribed) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Described, GuestFiles, ::testing::ValuesIn(descriptions()), [](const auto& of) { return of.param; });
+INSTANTIATE_TEST_SUITE_P(Described, GuestFiles, ::testing::ValuesIn(descriptions()),
+                         [](const auto& of) { return of.param; });
 
 }  // namespace
 }  // namespace vitrine::test

@@ -21,7 +21,8 @@
 
 namespace vitrine::test {
 
-inline Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, std::optional<FindRoute> route = std::nullopt) {
+inline Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine,
+                                             std::optional<FindRoute> route = std::nullopt) {
     AttachOptions options;
     options.use_cache = false;
     options.only_route = route;
@@ -44,7 +45,9 @@ struct Rows final : RowSink {
         }
         throw std::logic_error("no column " + std::string(name));
     }
-    [[nodiscard]] const Value& at(std::size_t row, std::string_view name) const { return rows.at(row).at(column(name)); }
+    [[nodiscard]] const Value& at(std::size_t row, std::string_view name) const {
+        return rows.at(row).at(column(name));
+    }
     [[nodiscard]] std::string text(std::size_t row, std::string_view name) const {
         const auto* value = std::get_if<std::string>(&at(row, name));
         return value != nullptr ? *value : "(not a text)";
@@ -113,7 +116,9 @@ private:
     static double cpu() {
         rusage usage{};
         getrusage(RUSAGE_SELF, &usage);
-        const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+        const auto seconds = [](const timeval& t) {
+            return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+        };
         return seconds(usage.ru_utime) + seconds(usage.ru_stime);
     }
     static long resident(const std::string& key) {

@@ -114,7 +114,8 @@ TEST_F(ProfileCacheTest, EveryByteOfAnEntryMayBeWrong) {
         bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
         expect_not_used(bad, fmt::format("byte {} is wrong", at));
     }
-    for (std::size_t size = 0; size < good.size(); size += good.size() / 40) expect_not_used(good.substr(0, size), fmt::format("{} bytes are left", size));
+    for (std::size_t size = 0; size < good.size(); size += good.size() / 40)
+        expect_not_used(good.substr(0, size), fmt::format("{} bytes are left", size));
     expect_not_used(good + good, "twice");
 }
 
@@ -128,16 +129,29 @@ TEST_F(ProfileCacheTest, ImpossibleTextIsRefused) {
         if (at == std::string::npos) throw std::logic_error("no key " + key);
         const std::size_t begin = at + key.size() + 3;
         std::size_t end = begin;
-        for (int depth = 0; depth > 0 || (text[end] != ',' && text[end] != '}'); ++end) depth += text[end] == '{' || text[end] == '[' ? 1 : text[end] == '}' || text[end] == ']' ? -1 : 0;
+        for (int depth = 0; depth > 0 || (text[end] != ',' && text[end] != '}'); ++end)
+            depth += text[end] == '{' || text[end] == '[' ? 1 : text[end] == '}' || text[end] == ']' ? -1 : 0;
         return text.substr(0, begin) + value + text.substr(end);
     };
-    std::vector<std::string> texts = {"", "null", "[]", "{}", "{\"vitrine_profile\":1}", std::string(900'000, '['), std::string(5000, '{'), "\"" + std::string(500'000, 'x'), std::string(3u << 20, ' ')};
+    std::vector<std::string> texts = {"",
+                                      "null",
+                                      "[]",
+                                      "{}",
+                                      "{\"vitrine_profile\":1}",
+                                      std::string(900'000, '['),
+                                      std::string(5000, '{'),
+                                      "\"" + std::string(500'000, 'x'),
+                                      std::string(3u << 20, ' ')};
     std::string nested = good;
     nested.insert(1, "\"x\":" + std::string(100'000, '[') + std::string(100'000, ']') + ",");
     texts.push_back(nested);
-    for (const char* key : {"build_id", "banner", "tables_hash", "btf_hash", "symbols", "layout", "kallsyms", "fields", "sizes", "region", "region_size", "token_table",
-                            "markers", "names", "num_syms", "num_markers", "marker_size", "addressing", "addresses", "relative_base", "task_pid", "task_tasks"}) {
-        for (const char* value : {"null", "-1", "1e400", "18446744073709551615", "99999999999999999999999", "\"text\"", "[]", "{}", "[1,2,3,4]", "[[[[[[[[1]]]]]]]]"}) texts.push_back(replaced(key, value));
+    for (const char* key : {"build_id",  "banner",        "tables_hash", "btf_hash",    "symbols",     "layout",
+                            "kallsyms",  "fields",        "sizes",       "region",      "region_size", "token_table",
+                            "markers",   "names",         "num_syms",    "num_markers", "marker_size", "addressing",
+                            "addresses", "relative_base", "task_pid",    "task_tasks"}) {
+        for (const char* value : {"null", "-1", "1e400", "18446744073709551615", "99999999999999999999999", "\"text\"",
+                                  "[]", "{}", "[1,2,3,4]", "[[[[[[[[1]]]]]]]]"})
+            texts.push_back(replaced(key, value));
     }
     const Bounded bounded("impossible entries", 6.0);
     linux_os::KernelImage image;
@@ -192,7 +206,8 @@ TEST_F(ProfileCacheTest, ThingsInPlaceOfAFile) {
 
 TEST_F(ProfileCacheTest, AFolderThatCannotBeUsedIsNotInTheWay) {
     const SyntheticGuest made(description());
-    for (const fs::path& place : {fs::path("/proc/self/none"), fs::path("/dev/null/cache"), temporary.path / std::string(300, 'x')}) {
+    for (const fs::path& place :
+         {fs::path("/proc/self/none"), fs::path("/dev/null/cache"), temporary.path / std::string(300, 'x')}) {
         AttachOptions options;
         options.cache_directory = place.string();
         auto guest = Guest::attach(made.machine(made.vcpus()), options);

@@ -6,10 +6,12 @@ namespace {
 
 struct Case {
     std::uint64_t hole;
-    bool above;      // the kernel lies above 4 GiB
+    bool above;  // the kernel lies above 4 GiB
     unsigned levels;
 };
-std::string name_of(const Case& c) { return fmt::format("hole_{:x}_{}_{}_levels", c.hole, c.above ? "above" : "below", c.levels); }
+std::string name_of(const Case& c) {
+    return fmt::format("hole_{:x}_{}_{}_levels", c.hole, c.above ? "above" : "below", c.levels);
+}
 
 class RawFiles : public ::testing::TestWithParam<Case> {};
 
@@ -41,8 +43,10 @@ TEST_P(RawFiles, TheHoleIsFoundFromTheGuest) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Holes, RawFiles,
-                         ::testing::Values(Case{0xc000'0000, false, 4}, Case{0xc000'0000, true, 4}, Case{0x8000'0000, false, 4}, Case{0x8000'0000, true, 4},
-                                           Case{0xe000'0000, true, 4}, Case{0xb000'0000, true, 4}, Case{0xd000'0000, true, 5}, Case{0x8000'0000, true, 5}),
+                         ::testing::Values(Case{0xc000'0000, false, 4}, Case{0xc000'0000, true, 4},
+                                           Case{0x8000'0000, false, 4}, Case{0x8000'0000, true, 4},
+                                           Case{0xe000'0000, true, 4}, Case{0xb000'0000, true, 4},
+                                           Case{0xd000'0000, true, 5}, Case{0x8000'0000, true, 5}),
                          [](const auto& of) { return name_of(of.param); });
 
 TEST(RawFile, WithoutAHole) {
@@ -71,7 +75,8 @@ TEST(RawFile, TooShortForWhatTheGuestHas) {
     const TemporaryFolder folder;
     const std::string path = (folder.path / "guest.raw").string();
     made.ram.save(path);
-    for (const std::uint64_t size : {std::uint64_t{2} << 20, std::uint64_t{9} << 20, (std::uint64_t{10} << 20) + 0x1800}) {
+    for (const std::uint64_t size :
+         {std::uint64_t{2} << 20, std::uint64_t{9} << 20, (std::uint64_t{10} << 20) + 0x1800}) {
         std::filesystem::resize_file(path, size);
         auto machine = open_machine({TargetKind::file, path}, {});
         if (!machine) continue;

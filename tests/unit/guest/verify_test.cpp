@@ -114,7 +114,9 @@ TEST(Verify, RowsOfARunningGuestAreHeldBackUntilVerified) {
     ASSERT_TRUE(ask(**guest, "processes").report);
     const std::size_t of_one_answer = filter->operations - before;
     // From somewhere in the last reads of the answer on, the memory is another's.
-    filter->refuse = [end = filter->operations + of_one_answer - 12](std::size_t number, const StoreReadOp&) { return number >= end; };
+    filter->refuse = [end = filter->operations + of_one_answer - 12](std::size_t number, const StoreReadOp&) {
+        return number >= end;
+    };
     const Answer answer = ask(**guest, "processes");
     ASSERT_FALSE(answer.report);
     EXPECT_EQ(answer.report.error().code, Errc::stale);

@@ -23,9 +23,13 @@ constexpr auto kMode = PagingMode::x86_64_4level;
 struct StoreWriter {
     VectorStore& store;
     template <class T>
-    void write_value(Gpa at, T value) { std::memcpy(store.bytes.data() + at.value, &value, sizeof value); }
+    void write_value(Gpa at, T value) {
+        std::memcpy(store.bytes.data() + at.value, &value, sizeof value);
+    }
     template <class T>
-    Result<T> read_value(Gpa at) { return load<T>(store.bytes.data() + at.value); }
+    Result<T> read_value(Gpa at) {
+        return load<T>(store.bytes.data() + at.value);
+    }
 };
 
 enum class Over { calls, mapped, cached };
@@ -119,7 +123,9 @@ TEST_P(Reading, BatchesEqualSingleReads) {
         for (std::size_t k = 0; k < op.out.size(); ++k) {
             const auto byte = expected(op.address.value + k);
             all_there = all_there && byte.has_value();
-            if (op.ok && byte) { ASSERT_EQ(op.out[k], *byte); }
+            if (op.ok && byte) {
+                ASSERT_EQ(op.out[k], *byte);
+            }
         }
         ASSERT_EQ(op.ok, all_there);
         good += op.ok ? 1 : 0;
@@ -142,7 +148,9 @@ TEST_P(Reading, StringsEndAtTheNulTheLimitOrTheHole) {
     const std::uint64_t hole = kBase + 50 * kPageSize;
     const auto put = [&](std::uint64_t va, std::string_view text) {
         space.new_generation();
-        for (std::size_t i = 0; i < text.size(); ++i) store->bytes[*frames[(va + i - kBase) / kPageSize] + (va + i) % kPageSize] = static_cast<std::byte>(text[i]);
+        for (std::size_t i = 0; i < text.size(); ++i)
+            store->bytes[*frames[(va + i - kBase) / kPageSize] + (va + i) % kPageSize] = static_cast<std::byte>(
+                text[i]);
     };
     put(kBase + 0x100, std::string_view("swapper/0\0", 10));
     auto text = space.read_c_string(Gva{kBase + 0x100}, 16);
@@ -193,9 +201,12 @@ TEST_P(Reading, CopiesAreIndependentAndAssignable) {
     EXPECT_EQ(copy.read_value<std::uint64_t>(Gva{kBase}).value(), *first);
 }
 
-INSTANTIATE_TEST_SUITE_P(Memories, Reading, ::testing::Values(Over::calls, Over::mapped, Over::cached), [](const auto& suite) {
-    return suite.param == Over::calls ? "calls" : suite.param == Over::mapped ? "mapped" : "cached";
-});
+INSTANTIATE_TEST_SUITE_P(Memories, Reading, ::testing::Values(Over::calls, Over::mapped, Over::cached),
+                         [](const auto& suite) {
+                             return suite.param == Over::calls    ? "calls"
+                                    : suite.param == Over::mapped ? "mapped"
+                                                                  : "cached";
+                         });
 
 // Translations last for a generation, of the space's own or of the memory under it.
 TEST(Generations, TranslationsAreForgotten) {

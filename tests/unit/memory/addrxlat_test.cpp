@@ -21,7 +21,8 @@ using testing::SyntheticMemory;
 // addrxlat over the same memory.
 class Judge {
 public:
-    Judge(PhysicalMemory& memory, PagingMode mode, Gpa root) : memory_(memory), context_(addrxlat_ctx_new()), system_(addrxlat_sys_new()) {
+    Judge(PhysicalMemory& memory, PagingMode mode, Gpa root)
+        : memory_(memory), context_(addrxlat_ctx_new()), system_(addrxlat_sys_new()) {
         addrxlat_cb_t* callbacks = addrxlat_ctx_add_cb(context_);
         callbacks->priv = this;
         callbacks->get_page = get_page;
@@ -69,7 +70,8 @@ private:
         auto& self = *static_cast<Judge*>(callbacks->priv);
         const std::uint64_t start = buffer->addr.addr & ~(kPageSize - 1);
         auto page = std::make_unique<Page>();  // addrxlat keeps several at a time
-        if (!self.memory_.read(Gpa{start}, *page)) return addrxlat_ctx_err(self.context_, ADDRXLAT_ERR_NODATA, "outside RAM");
+        if (!self.memory_.read(Gpa{start}, *page))
+            return addrxlat_ctx_err(self.context_, ADDRXLAT_ERR_NODATA, "outside RAM");
         buffer->addr.addr = start;
         buffer->ptr = page->data();
         buffer->size = page->size();
@@ -101,9 +103,9 @@ std::uint64_t random_entry(std::mt19937_64& random, PagingMode mode) {
     const bool is_32 = mode == PagingMode::x86_32;
     std::uint64_t raw = random() % 256 * kPageSize;
     if (random() % 16 == 0) raw = (is_32 ? random() & 0xffff'f000 : random() & kPteAddressMask);
-    raw |= random() & 0x67;                        // RW US PWT? A D
-    raw |= random() % 8 != 0 ? 1u : 0u;            // present
-    if (random() % 6 == 0) {                       // large, where the level allows it
+    raw |= random() & 0x67;              // RW US PWT? A D
+    raw |= random() % 8 != 0 ? 1u : 0u;  // present
+    if (random() % 6 == 0) {             // large, where the level allows it
         raw |= 0x80;
         if (random() % 4 != 0) raw &= is_32 ? ~0x3f'f000ull : ~0x3fff'f000ull;  // mostly with the reserved bits clear
     }
@@ -119,7 +121,8 @@ void fill_tables(SyntheticMemory& memory, std::mt19937_64& random, PagingMode mo
         else memory.write_value(Gpa{at}, raw);
     }
     if (mode != PagingMode::x86_pae) return;
-    for (std::uint64_t i = 0; i < 4; ++i) memory.write_value(Gpa{kRoot + 8 * i}, (random() % 256 * kPageSize) | (random() % 8 != 0 ? 1u : 0u));
+    for (std::uint64_t i = 0; i < 4; ++i)
+        memory.write_value(Gpa{kRoot + 8 * i}, (random() % 256 * kPageSize) | (random() % 8 != 0 ? 1u : 0u));
 }
 
 Gva random_address(std::mt19937_64& random, PagingMode mode) {
@@ -174,7 +177,8 @@ TEST_P(AddrxlatComparison, RandomTables) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, AddrxlatComparison,
-                         ::testing::Values(PagingMode::x86_32, PagingMode::x86_pae, PagingMode::x86_64_4level, PagingMode::x86_64_5level),
+                         ::testing::Values(PagingMode::x86_32, PagingMode::x86_pae, PagingMode::x86_64_4level,
+                                           PagingMode::x86_64_5level),
                          [](const auto& suite) {
                              std::string name(to_string(suite.param));
                              std::replace(name.begin(), name.end(), '-', '_');

@@ -22,24 +22,27 @@ class HostileImage : public ::testing::TestWithParam<bool> {  // mapped, or read
 public:
     HostileImage()
         : store(std::make_shared<VectorStore>(std::vector<std::byte>(kImage), GetParam())),
-          memory(store, MemoryLayout::with_hole(kImage, kImage, "all")), start(std::chrono::steady_clock::now()) {}
+          memory(store, MemoryLayout::with_hole(kImage, kImage, "all")),
+          start(std::chrono::steady_clock::now()) {}
 
     void write(std::uint64_t at, std::uint64_t value) { std::memcpy(store->bytes.data() + at, &value, sizeof value); }
     [[nodiscard]] std::uint64_t read(std::uint64_t at) const { return load<std::uint64_t>(store->bytes.data() + at); }
 
     template <class T>
-    void write_value(Gpa at, T value) { std::memcpy(store->bytes.data() + at.value, &value, sizeof value); }
+    void write_value(Gpa at, T value) {
+        std::memcpy(store->bytes.data() + at.value, &value, sizeof value);
+    }
     template <class T>
-    Result<T> read_value(Gpa at) { return load<T>(store->bytes.data() + at.value); }
+    Result<T> read_value(Gpa at) {
+        return load<T>(store->bytes.data() + at.value);
+    }
 
     static std::size_t peak_kib() {
         rusage usage{};
         getrusage(RUSAGE_SELF, &usage);
         return static_cast<std::size_t>(usage.ru_maxrss);
     }
-    void expect_quick() const {
-        EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
-    }
+    void expect_quick() const { EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)); }
 
     std::shared_ptr<VectorStore> store;
     GuestMemory memory;
@@ -50,7 +53,8 @@ TEST_P(HostileImage, TopTableWhoseEntriesAllPointAtItself) {
     for (std::uint64_t i = 0; i < 512; ++i) write(0x1000 + 8 * i, 0x1000 | 0x67);
     const std::size_t before = peak_kib();
     std::size_t runs = 0;
-    const auto report = for_each_mapping(memory, kMode, Gpa{0x1000}, Gva{0}, Gva{~0ull}, {}, [&](const MappedRun&) { return ++runs, true; });
+    const auto report = for_each_mapping(memory, kMode, Gpa{0x1000}, Gva{0}, Gva{~0ull}, {},
+                                         [&](const MappedRun&) { return ++runs, true; });
     EXPECT_EQ(report.end, WalkEnd::budget);
     EXPECT_LE(report.nodes, WalkBudget{}.nodes);
     EXPECT_LE(runs, report.nodes);
@@ -65,7 +69,8 @@ TEST_P(HostileImage, TopTableWhoseEntriesAllPointAtItself) {
 TEST_P(HostileImage, TimeBudgetEndsTheWalk) {
     for (std::uint64_t i = 0; i < 512; ++i) write(0x1000 + 8 * i, 0x1000 | 0x67);
     const WalkBudget budget{~std::size_t{0}, std::chrono::milliseconds(50)};
-    const auto report = for_each_mapping(memory, kMode, Gpa{0x1000}, Gva{0}, Gva{~0ull}, budget, [](const MappedRun&) { return true; });
+    const auto report = for_each_mapping(memory, kMode, Gpa{0x1000}, Gva{0}, Gva{~0ull}, budget,
+                                         [](const MappedRun&) { return true; });
     EXPECT_EQ(report.end, WalkEnd::budget);
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
 }
@@ -74,7 +79,8 @@ TEST_P(HostileImage, AliasedFrameAndAStringWithoutEnd) {
     // 2 GiB of addresses, all of one 2 MiB frame that holds no zero byte.
     PageTableBuilder tables(*this, kMode, Gpa{0x1000});
     constexpr std::uint64_t kFrame = 8u << 20;
-    for (std::uint64_t i = 0; i < 1024; ++i) tables.map(Gva{0xffff'8880'0000'0000 + i * (2u << 20)}, Gpa{kFrame}, 2u << 20);
+    for (std::uint64_t i = 0; i < 1024; ++i)
+        tables.map(Gva{0xffff'8880'0000'0000 + i * (2u << 20)}, Gpa{kFrame}, 2u << 20);
     std::memset(store->bytes.data() + kFrame, 'A', 2u << 20);
     const AddressSpace space(memory, kMode, tables.root());
     const std::size_t before = peak_kib();
@@ -86,7 +92,8 @@ TEST_P(HostileImage, AliasedFrameAndAStringWithoutEnd) {
     }
     EXPECT_LT(peak_kib() - before, 4096u);
     std::size_t runs = 0;
-    const auto report = for_each_mapping(memory, kMode, tables.root(), Gva{0}, Gva{~0ull}, {}, [&](const MappedRun&) { return ++runs, true; });
+    const auto report = for_each_mapping(memory, kMode, tables.root(), Gva{0}, Gva{~0ull}, {},
+                                         [&](const MappedRun&) { return ++runs, true; });
     EXPECT_EQ(report.end, WalkEnd::complete);
     EXPECT_EQ(runs, 1024u);
     expect_quick();
@@ -97,14 +104,15 @@ TEST_P(HostileImage, EveryTableAliasesEveryOther) {
     for (std::uint64_t table = 1; table < 16; ++table) {
         for (std::uint64_t i = 0; i < 512; ++i) write(table * 0x1000 + 8 * i, ((1 + (table + i) % 15) * 0x1000) | 0x67);
     }
-    const auto report = for_each_mapping(memory, PagingMode::x86_64_5level, Gpa{0x1000}, Gva{0}, Gva{~0ull}, {100'000, std::chrono::seconds(5)},
-                                         [](const MappedRun&) { return true; });
+    const auto report = for_each_mapping(memory, PagingMode::x86_64_5level, Gpa{0x1000}, Gva{0}, Gva{~0ull},
+                                         {100'000, std::chrono::seconds(5)}, [](const MappedRun&) { return true; });
     EXPECT_EQ(report.end, WalkEnd::budget);
     EXPECT_EQ(report.nodes, 100'000u);
     expect_quick();
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, HostileImage, ::testing::Bool(), [](const auto& suite) { return suite.param ? "mapped" : "by_call"; });
+INSTANTIATE_TEST_SUITE_P(Stores, HostileImage, ::testing::Bool(),
+                         [](const auto& suite) { return suite.param ? "mapped" : "by_call"; });
 
 }  // namespace
 }  // namespace vitrine

@@ -26,8 +26,10 @@ std::vector<std::byte> random_bytes(std::size_t size, unsigned seed = 1) {
 }
 
 TEST(PhysicalMemoryDefaults, PopulatedIsTheCutWithRam) {
-    SyntheticMemory memory(std::vector<MemoryRange>{{Gpa{0}, 0xa0000}, {Gpa{kMiB}, kMiB}, {Gpa{~0ull - 0xfff}, 0x1000}});
-    EXPECT_EQ(memory.populated({Gpa{0x9f000}, kMiB}), (std::vector<MemoryRange>{{Gpa{0x9f000}, 0x1000}, {Gpa{kMiB}, 0x9f000}}));
+    SyntheticMemory memory(
+        std::vector<MemoryRange>{{Gpa{0}, 0xa0000}, {Gpa{kMiB}, kMiB}, {Gpa{~0ull - 0xfff}, 0x1000}});
+    EXPECT_EQ(memory.populated({Gpa{0x9f000}, kMiB}),
+              (std::vector<MemoryRange>{{Gpa{0x9f000}, 0x1000}, {Gpa{kMiB}, 0x9f000}}));
     EXPECT_TRUE(memory.populated({Gpa{0xa0000}, 0x60000}).empty());
     EXPECT_TRUE(memory.populated({Gpa{0}, 0}).empty());
     EXPECT_EQ(memory.populated({Gpa{1}, ~0ull}).size(), 3u) << "up to the last address";
@@ -55,7 +57,9 @@ TEST(Layout, WithHole) {
 }
 
 TEST(Layout, ValidationRefusesWhatCannotBe) {
-    const auto valid = [](std::vector<LayoutExtent> extents) { return MemoryLayout{"x", std::move(extents), false}.validate(0x10000).has_value(); };
+    const auto valid = [](std::vector<LayoutExtent> extents) {
+        return MemoryLayout{"x", std::move(extents), false}.validate(0x10000).has_value();
+    };
     EXPECT_TRUE(valid({{Gpa{0}, 0x10000, 0}}));
     EXPECT_TRUE(valid({{Gpa{0}, 0x8000, 0}, {Gpa{0x8000}, 0x8000, 0}})) << "aliases in the store are allowed";
     EXPECT_FALSE(valid({}));
@@ -78,7 +82,9 @@ protected:
         if (GetParam() == Route::some_pages) store->present = {0x0f0f'3333'5555'ff00};
     }
     // Holes, two ranges that touch with other bytes behind them, odd sizes, an alias.
-    std::vector<LayoutExtent> extents{{Gpa{0x1000}, 0x3000, 0x2000}, {Gpa{0x4000}, 0x1800, 0x10000}, {Gpa{0x6000}, 0x2123, 0x20001},
+    std::vector<LayoutExtent> extents{{Gpa{0x1000}, 0x3000, 0x2000},
+                                      {Gpa{0x4000}, 0x1800, 0x10000},
+                                      {Gpa{0x6000}, 0x2123, 0x20001},
                                       {Gpa{kFourGiB}, 0x3000, 0x2000}};
     std::optional<std::byte> expected(std::uint64_t address) const {
         for (const LayoutExtent& e : extents) {
@@ -101,7 +107,9 @@ TEST_P(GuestMemoryRoutes, ReadsAreByteForByteRight) {
         for (std::size_t k = 0; k < out.size(); ++k) {
             const auto byte = expected(at + k);
             all_there = all_there && byte.has_value();
-            if (ok && byte) { ASSERT_EQ(out[k], *byte); }
+            if (ok && byte) {
+                ASSERT_EQ(out[k], *byte);
+            }
         }
         ASSERT_EQ(ok, all_there) << std::hex << at << "+" << out.size();
     }
@@ -123,10 +131,14 @@ TEST_P(GuestMemoryRoutes, BatchesHaveOutcomesOfTheirOwn) {
         for (std::size_t k = 0; k < op.out.size(); ++k) {
             const auto byte = expected(op.address.value + k);
             all_there = all_there && byte.has_value();
-            if (op.ok && byte) { ASSERT_EQ(op.out[k], *byte); }
+            if (op.ok && byte) {
+                ASSERT_EQ(op.out[k], *byte);
+            }
         }
         ASSERT_EQ(op.ok, all_there);
-        if (!op.ok) { EXPECT_EQ(op.status, Errc::fault); }
+        if (!op.ok) {
+            EXPECT_EQ(op.status, Errc::fault);
+        }
         good += op.ok ? 1 : 0;
     }
     EXPECT_GT(good, 100u);
@@ -153,7 +165,10 @@ TEST_P(GuestMemoryRoutes, StridedReadsAgreeWithSingleOnes) {
 }
 
 TEST_P(GuestMemoryRoutes, RangesMergeOnlyWhereTheStoreContinues) {
-    extents = {{Gpa{0}, 0x1000, 0}, {Gpa{0x1000}, 0x1000, 0x1000}, {Gpa{0x2000}, 0x1000, 0x8000}, {Gpa{0x4000}, 0x1000, 0x9000}};
+    extents = {{Gpa{0}, 0x1000, 0},
+               {Gpa{0x1000}, 0x1000, 0x1000},
+               {Gpa{0x2000}, 0x1000, 0x8000},
+               {Gpa{0x4000}, 0x1000, 0x9000}};
     GuestMemory memory(store, {"test", extents, true});
     const auto ranges = memory.ranges();
     ASSERT_EQ(ranges.size(), 3u);
@@ -169,13 +184,17 @@ TEST_P(GuestMemoryRoutes, PopulatedIsTranslatedToGuestAddresses) {
     store->parts = {{0x2800, 0x400}, {0x10000, 0x100}, {0x20000, 0x10000}};
     GuestMemory memory(store, {"test", extents, true});
     EXPECT_EQ(memory.populated({Gpa{0}, ~0ull}),
-              (std::vector<MemoryRange>{{Gpa{0x1800}, 0x400}, {Gpa{0x4000}, 0x100}, {Gpa{0x6000}, 0x2123}, {Gpa{kFourGiB + 0x800}, 0x400}}));
+              (std::vector<MemoryRange>{
+                  {Gpa{0x1800}, 0x400}, {Gpa{0x4000}, 0x100}, {Gpa{0x6000}, 0x2123}, {Gpa{kFourGiB + 0x800}, 0x400}}));
     EXPECT_EQ(memory.populated({Gpa{0x1900}, 0x10}), (std::vector<MemoryRange>{{Gpa{0x1900}, 0x10}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, GuestMemoryRoutes, ::testing::Values(Route::calls, Route::mapped, Route::some_pages), [](const auto& suite) {
-    return suite.param == Route::calls ? "calls" : suite.param == Route::mapped ? "mapped" : "some_pages";
-});
+INSTANTIATE_TEST_SUITE_P(Stores, GuestMemoryRoutes, ::testing::Values(Route::calls, Route::mapped, Route::some_pages),
+                         [](const auto& suite) {
+                             return suite.param == Route::calls    ? "calls"
+                                    : suite.param == Route::mapped ? "mapped"
+                                                                   : "some_pages";
+                         });
 
 TEST(GuestMemoryMapped, ATaintedMappingIsNotTrusted) {
     auto store = std::make_shared<VectorStore>(random_bytes(0x4000), true);
@@ -234,7 +253,9 @@ TEST(PageCacheTest, AgreesWithTheInnerMemoryAndBatchesMisses) {
         ASSERT_TRUE(memory.read(truth));
         for (std::size_t i = 0; i < a.size(); ++i) {
             ASSERT_EQ(ops[i].ok, truth[i].ok) << std::hex << ops[i].address.value << "+" << a[i].size();
-            if (ops[i].ok) { ASSERT_EQ(a[i], b[i]); }
+            if (ops[i].ok) {
+                ASSERT_EQ(a[i], b[i]);
+            }
         }
         if (random() % 10 == 0) cache.new_generation();
     }

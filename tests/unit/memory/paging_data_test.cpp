@@ -60,12 +60,18 @@ std::string word(std::istream& in) {
 bool has(const std::string& flags, char flag) { return flags.find(flag) != std::string::npos; }
 
 void parse_line(const std::string& keyword, std::istream& in, Scenario& s) {
-    static const std::map<std::string, PagingMode> kModes{{"32bit", PagingMode::x86_32}, {"pae", PagingMode::x86_pae},
-        {"4level", PagingMode::x86_64_4level}, {"5level", PagingMode::x86_64_5level}};
-    static const std::map<std::string, std::uint64_t> kSizes{{"4K", 4096}, {"2M", 2u << 20}, {"4M", 4u << 20}, {"1G", 1u << 30}};
-    static const std::map<std::string, Errc> kCodes{{"not_present", Errc::not_present}, {"fault", Errc::fault},
-        {"malformed", Errc::malformed}, {"out_of_range", Errc::out_of_range}};
-    static const std::map<std::string, WalkEnd> kEnds{{"complete", WalkEnd::complete}, {"fault", WalkEnd::fault}, {"budget", WalkEnd::budget}};
+    static const std::map<std::string, PagingMode> kModes{{"32bit", PagingMode::x86_32},
+                                                          {"pae", PagingMode::x86_pae},
+                                                          {"4level", PagingMode::x86_64_4level},
+                                                          {"5level", PagingMode::x86_64_5level}};
+    static const std::map<std::string, std::uint64_t> kSizes{
+        {"4K", 4096}, {"2M", 2u << 20}, {"4M", 4u << 20}, {"1G", 1u << 30}};
+    static const std::map<std::string, Errc> kCodes{{"not_present", Errc::not_present},
+                                                    {"fault", Errc::fault},
+                                                    {"malformed", Errc::malformed},
+                                                    {"out_of_range", Errc::out_of_range}};
+    static const std::map<std::string, WalkEnd> kEnds{
+        {"complete", WalkEnd::complete}, {"fault", WalkEnd::fault}, {"budget", WalkEnd::budget}};
     if (keyword == "mode") {
         s.mode = look_up(kModes, word(in));
     } else if (keyword == "ram") {
@@ -192,14 +198,16 @@ TEST_P(PagingData, AddressSpaceAgrees) {
 
 TEST_P(PagingData, Enumerates) {
     std::vector<MappedRun> runs;
-    const WalkReport report = for_each_mapping(*memory, scenario.mode, scenario.root, Gva{0}, Gva{~0ull}, {}, [&](const MappedRun& run) {
-        runs.push_back(run);
-        return true;
-    });
+    const WalkReport report = for_each_mapping(*memory, scenario.mode, scenario.root, Gva{0}, Gva{~0ull}, {},
+                                               [&](const MappedRun& run) {
+                                                   runs.push_back(run);
+                                                   return true;
+                                               });
     EXPECT_EQ(runs.size(), scenario.runs.size());
     for (std::size_t i = 0; i < std::min(runs.size(), scenario.runs.size()); ++i) {
-        EXPECT_TRUE(runs[i] == scenario.runs[i]) << i << std::hex << ": va " << runs[i].va.value << " pa " << runs[i].pa.value
-            << " size " << runs[i].size << " w" << runs[i].writable << " u" << runs[i].user << " x" << runs[i].executable;
+        EXPECT_TRUE(runs[i] == scenario.runs[i])
+            << i << std::hex << ": va " << runs[i].va.value << " pa " << runs[i].pa.value << " size " << runs[i].size
+            << " w" << runs[i].writable << " u" << runs[i].user << " x" << runs[i].executable;
     }
     EXPECT_EQ(report.end, scenario.end) << to_string(report.end);
     EXPECT_EQ(report.nodes, scenario.nodes);

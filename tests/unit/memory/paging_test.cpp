@@ -65,7 +65,8 @@ TEST(Translate, SourceGoneIsToldAsSuch) {
     auto got = translate(memory, PagingMode::x86_64_4level, Gpa{0x1000}, Gva{0});
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, Errc::stale);
-    const auto report = for_each_mapping(memory, PagingMode::x86_64_4level, Gpa{0x1000}, Gva{0}, Gva{~0ull}, {}, [](const MappedRun&) { return true; });
+    const auto report = for_each_mapping(memory, PagingMode::x86_64_4level, Gpa{0x1000}, Gva{0}, Gva{~0ull}, {},
+                                         [](const MappedRun&) { return true; });
     EXPECT_EQ(report.end, WalkEnd::fault);
 }
 
@@ -112,7 +113,8 @@ TEST_P(RandomTables, EnumerationAgreesWithTranslation) {
             const std::uint64_t size = large ? tables.size_of(2) : kPageSize;
             cursor = (cursor + random() % (random() % 2 == 0 ? 8 * size : span / 64) + size - 1) / size * size;
             if (cursor + size > span) break;
-            const std::uint64_t flags = (random() & 6) | (mode != PagingMode::x86_32 && random() % 2 == 0 ? PageTableBuilder::kNoExecute : 0);
+            const std::uint64_t flags =
+                (random() & 6) | (mode != PagingMode::x86_32 && random() % 2 == 0 ? PageTableBuilder::kNoExecute : 0);
             tables.map(Gva{cursor}, Gpa{random() % 512 * size}, size, flags);
             cursor += size;
             cursor = large ? (cursor + tables.size_of(2) - 1) & ~(tables.size_of(2) - 1) : cursor;
@@ -150,7 +152,8 @@ TEST_P(RandomTables, AWindowIsACutOfTheWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, RandomTables,
-                         ::testing::Values(PagingMode::x86_32, PagingMode::x86_pae, PagingMode::x86_64_4level, PagingMode::x86_64_5level),
+                         ::testing::Values(PagingMode::x86_32, PagingMode::x86_pae, PagingMode::x86_64_4level,
+                                           PagingMode::x86_64_5level),
                          [](const auto& suite) {
                              std::string name(to_string(suite.param));
                              std::replace(name.begin(), name.end(), '-', '_');
@@ -183,17 +186,20 @@ TEST(ForEachMapping, CrossesTheCanonicalGapAndReachesTheLastByte) {
     for_each_mapping(memory, PagingMode::x86_64_4level, tables.root(), Gva{0}, Gva{~0ull}, {}, visit);
     EXPECT_EQ(seen, (std::vector{Gva{0x7fff'ffff'f000}, Gva{0xffff'8000'0000'0000}, Gva{0xffff'ffff'ffff'f000}}));
     seen.clear();
-    for_each_mapping(memory, PagingMode::x86_64_4level, tables.root(), Gva{0x8000'0000'0000}, Gva{0xffff'8000'0000'0fff}, {}, visit);
+    for_each_mapping(memory, PagingMode::x86_64_4level, tables.root(), Gva{0x8000'0000'0000},
+                     Gva{0xffff'8000'0000'0fff}, {}, visit);
     EXPECT_EQ(seen, (std::vector{Gva{0xffff'8000'0000'0000}}));
 }
 
 TEST(ForEachMapping, WithoutPagingShowsRam) {
-    SyntheticMemory memory(std::vector<MemoryRange>{{Gpa{0}, 0xa0000}, {Gpa{0x10'0000}, kMiB}, {Gpa{1ull << 32}, kMiB}});
+    SyntheticMemory memory(
+        std::vector<MemoryRange>{{Gpa{0}, 0xa0000}, {Gpa{0x10'0000}, kMiB}, {Gpa{1ull << 32}, kMiB}});
     std::vector<MappedRun> runs;
-    const auto report = for_each_mapping(memory, PagingMode::none, Gpa{0}, Gva{0x1000}, Gva{~0ull}, {}, [&](const MappedRun& run) {
-        runs.push_back(run);
-        return true;
-    });
+    const auto report = for_each_mapping(memory, PagingMode::none, Gpa{0}, Gva{0x1000}, Gva{~0ull}, {},
+                                         [&](const MappedRun& run) {
+                                             runs.push_back(run);
+                                             return true;
+                                         });
     EXPECT_EQ(report.end, WalkEnd::complete);
     ASSERT_EQ(runs.size(), 2u);
     EXPECT_EQ(runs[0], (MappedRun{Gva{0x1000}, Gpa{0x1000}, 0x9f000, true, true, true}));
@@ -207,8 +213,8 @@ TEST(ForEachMapping, HonestKernelFitsTheBudget) {
     tables.map_range(Gva{0xffff'8880'0000'0000}, Gpa{0}, 64ull << 30, 2 * kMiB);
     tables.map_range(Gva{0xffff'c900'0000'0000}, Gpa{16 * kMiB}, 32768 * kPageSize);
     std::size_t runs = 0;
-    const auto report = for_each_mapping(memory, PagingMode::x86_64_4level, tables.root(), Gva{1ull << 63}, Gva{~0ull}, {},
-                                         [&](const MappedRun&) { return ++runs, true; });
+    const auto report = for_each_mapping(memory, PagingMode::x86_64_4level, tables.root(), Gva{1ull << 63}, Gva{~0ull},
+                                         {}, [&](const MappedRun&) { return ++runs, true; });
     EXPECT_EQ(report.end, WalkEnd::complete);
     EXPECT_EQ(runs, 2u);
 }

@@ -59,7 +59,8 @@ TEST(Tables, RowsHaveTheColumnsOfTheDescription) {
         EXPECT_FALSE(answer.rows.widths_differ);
         EXPECT_FALSE(answer.rows.rows.empty());
         for (const auto& row : answer.rows.rows) {
-            for (std::size_t i = 0; i < row.size(); ++i) EXPECT_TRUE(fits(table->spec.columns[i].type, row[i])) << table->spec.columns[i].name;
+            for (std::size_t i = 0; i < row.size(); ++i)
+                EXPECT_TRUE(fits(table->spec.columns[i].type, row[i])) << table->spec.columns[i].name;
         }
     }
 }
@@ -75,7 +76,8 @@ TEST(Tables, ColumnsNotAskedForMayBeLeftOutAndOthersStay) {
         Rows rows(table);
         ASSERT_TRUE(run_table(table, **guest, context, rows));
         ASSERT_EQ(rows.rows.size(), all.rows.rows.size());
-        for (std::size_t r = 0; r < rows.rows.size(); ++r) EXPECT_EQ(rows.rows[r][i], all.rows.rows[r][i]) << table.spec.columns[i].name;
+        for (std::size_t r = 0; r < rows.rows.size(); ++r)
+            EXPECT_EQ(rows.rows[r][i], all.rows.rows[r][i]) << table.spec.columns[i].name;
     }
 }
 
@@ -138,7 +140,9 @@ TEST(Tables, ManyRowsOfARunningGuestAreAllGivenOut) {
     machine->live = true;
     auto guest = attach(std::move(machine));
     ASSERT_TRUE(guest);
-    const Table many{{"many", "", find_table("types")->spec.columns, {}}, nullptr, [](Guest&, QueryContext&, RowSink& sink) -> Result<WalkReport> {
+    const Table many{{"many", "", find_table("types")->spec.columns, {}},
+                     nullptr,
+                     [](Guest&, QueryContext&, RowSink& sink) -> Result<WalkReport> {
                          WalkReport report;
                          const std::array<Value, 5> row{};
                          for (int i = 0; i < 70'000; ++i) {

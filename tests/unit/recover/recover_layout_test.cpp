@@ -89,13 +89,51 @@ TEST_P(RecoverLayout, AgreesWithBtf) {
     EXPECT_EQ(recovered.evidence.size(), recovered.layout.present_count());
     // What these guests' workload makes certain on every kernel.
     using F = FieldId;
-    for (const F id : {F::task_tasks, F::task_pid, F::task_tgid, F::task_comm, F::task_state, F::task_exit_state, F::task_flags,
-                       F::task_real_parent, F::task_children, F::task_sibling, F::task_group_leader, F::task_mm, F::task_active_mm,
-                       F::task_real_cred, F::task_cred, F::task_fs, F::task_files, F::task_nsproxy, F::task_signal, F::task_sighand,
-                       F::task_thread_pid, F::task_thread_node, F::task_start_boottime, F::task_static_prio, F::task_kthread, F::task_stack,
-                       F::signal_thread_head, F::signal_nr_threads, F::signal_pgid, F::signal_sid, F::pid_level, F::pid_numbers,
-                       F::mm_pgd, F::mm_arg_start, F::mm_arg_end, F::mm_env_start, F::mm_env_end, F::mm_start_code, F::mm_brk,
-                       F::cred_uid, F::cred_euid, F::cred_gid, F::module_list, F::module_name, F::module_state}) {
+    for (const F id : {F::task_tasks,
+                       F::task_pid,
+                       F::task_tgid,
+                       F::task_comm,
+                       F::task_state,
+                       F::task_exit_state,
+                       F::task_flags,
+                       F::task_real_parent,
+                       F::task_children,
+                       F::task_sibling,
+                       F::task_group_leader,
+                       F::task_mm,
+                       F::task_active_mm,
+                       F::task_real_cred,
+                       F::task_cred,
+                       F::task_fs,
+                       F::task_files,
+                       F::task_nsproxy,
+                       F::task_signal,
+                       F::task_sighand,
+                       F::task_thread_pid,
+                       F::task_thread_node,
+                       F::task_start_boottime,
+                       F::task_static_prio,
+                       F::task_kthread,
+                       F::task_stack,
+                       F::signal_thread_head,
+                       F::signal_nr_threads,
+                       F::signal_pgid,
+                       F::signal_sid,
+                       F::pid_level,
+                       F::pid_numbers,
+                       F::mm_pgd,
+                       F::mm_arg_start,
+                       F::mm_arg_end,
+                       F::mm_env_start,
+                       F::mm_env_end,
+                       F::mm_start_code,
+                       F::mm_brk,
+                       F::cred_uid,
+                       F::cred_euid,
+                       F::cred_gid,
+                       F::module_list,
+                       F::module_name,
+                       F::module_state}) {
         EXPECT_TRUE(recovered.layout.has(id)) << need(id).name;
     }
 }
@@ -135,7 +173,7 @@ TEST_P(RecoverLayout, DamagedMemoryEndsInTime) {
         EXPECT_EQ(recovered.evidence.size(), recovered.layout.present_count());
         found += recovered.layout.present_count();
     }
-    EXPECT_GT(found, 0u);   // damage so slight that some rules still hold
+    EXPECT_GT(found, 0u);  // damage so slight that some rules still hold
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 

@@ -90,11 +90,22 @@ TEST(FileMachineRefuses, AFileThatMayNotBeRead) {
 }
 
 TEST(FileMachineRefuses, KnownFormatsByName) {
-    const std::pair<std::string_view, std::string_view> cases[] = {
-        {{"KDUMP   ", 8}, "kdump-compressed"}, {{"makedumpfile\0\0\0\0", 16}, "flattened kdump"}, {"EMiL", "LiME"}, {"AVML", "AVML"},
-        {{"\xd2\xbe\xd2\xbe", 4}, "VMware"}, {"QEVM", "QEMU migration"}, {"LibvirtQemudSave", "libvirt saved guest"},
-        {{"QFI\xfb", 4}, "qcow2"}, {{"\x1f\x8b\x08", 3}, "gzip"}, {{"\xfd" "7zXZ\0", 6}, "xz-compressed"},
-        {{"\x28\xb5\x2f\xfd", 4}, "zstd"}, {"PAGEDU64", "Windows crash dump"}, {"DISKDUMP", "diskdump"}};
+    const std::pair<std::string_view, std::string_view> cases[] = {{{"KDUMP   ", 8}, "kdump-compressed"},
+                                                                   {{"makedumpfile\0\0\0\0", 16}, "flattened kdump"},
+                                                                   {"EMiL", "LiME"},
+                                                                   {"AVML", "AVML"},
+                                                                   {{"\xd2\xbe\xd2\xbe", 4}, "VMware"},
+                                                                   {"QEVM", "QEMU migration"},
+                                                                   {"LibvirtQemudSave", "libvirt saved guest"},
+                                                                   {{"QFI\xfb", 4}, "qcow2"},
+                                                                   {{"\x1f\x8b\x08", 3}, "gzip"},
+                                                                   {{"\xfd"
+                                                                     "7zXZ\0",
+                                                                     6},
+                                                                    "xz-compressed"},
+                                                                   {{"\x28\xb5\x2f\xfd", 4}, "zstd"},
+                                                                   {"PAGEDU64", "Windows crash dump"},
+                                                                   {"DISKDUMP", "diskdump"}};
     for (const auto& [magic, name] : cases) {
         std::vector<std::byte> content = text_bytes(magic);
         content.resize(2 * kMiB);
@@ -138,7 +149,9 @@ std::vector<std::uint64_t> holes_of(const std::vector<MemoryLayout>& layouts, st
         EXPECT_FALSE(layout.name.empty());
         EXPECT_FALSE(layout.certain);
         holes.push_back(layout.extents.size() == 1 ? 0 : layout.extents[0].size);
-        if (layout.extents.size() == 2) { EXPECT_EQ(layout.extents[1].start.value, 4 * kGiB); }
+        if (layout.extents.size() == 2) {
+            EXPECT_EQ(layout.extents[1].start.value, 4 * kGiB);
+        }
     }
     std::vector<std::uint64_t> unique = holes;
     std::sort(unique.begin(), unique.end());
@@ -287,7 +300,7 @@ TEST(ElfCore, MemoryBeyondTheFileIsZeros) {
     Core64 core;
     core.segments.push_back({0x1000, pattern(0x2345, 1), 3 * kGiB, 0});  // three gibibytes that are not in the file
     core.segments.push_back({8 * kGiB, {}, kMiB, 0});
-    core.segments.push_back({kGiB, pattern(0x1000, 2), 0, 0});           // within the first one's zeros: data counts
+    core.segments.push_back({kGiB, pattern(0x1000, 2), 0, 0});  // within the first one's zeros: data counts
     const TempFile file(core.make_file());
     auto machine = open_file_machine(file.path());
     ASSERT_TRUE(machine) << machine.error().to_string();
@@ -347,17 +360,34 @@ TEST(ElfCore, MalformedOnesAreRefused) {
         {"no program headers", [](Core64& c) { c.header.e_phnum = 0; }},
         {"program headers of another size", [](Core64& c) { c.header.e_phentsize = 32; }},
         {"program headers outside the file", [](Core64& c) { c.header.e_phoff = ~0ull - 8; }},
-        {"more program headers than fit", [](Core64& c) { c.header.e_phnum = 0xfffe; c.header.e_phoff = 1 << 20; }},
+        {"more program headers than fit",
+         [](Core64& c) {
+             c.header.e_phnum = 0xfffe;
+             c.header.e_phoff = 1 << 20;
+         }},
         {"a number in a section that is not there", [](Core64& c) { c.header.e_phnum = PN_XNUM; }},
-        {"a section outside the file", [](Core64& c) { c.header.e_phnum = PN_XNUM; c.header.e_shoff = ~0ull; c.header.e_shentsize = sizeof(Elf64_Shdr); }},
+        {"a section outside the file",
+         [](Core64& c) {
+             c.header.e_phnum = PN_XNUM;
+             c.header.e_shoff = ~0ull;
+             c.header.e_shentsize = sizeof(Elf64_Shdr);
+         }},
         {"an unknown class", [](Core64& c) { c.header.e_ident[EI_CLASS] = 3; }},
         {"more in the file than in memory", [](Core64& c) { c.program_headers[1].p_memsz = 1; }},
         {"offset and size overflow", [](Core64& c) { c.program_headers[1].p_offset = ~0ull - 10; }},
-        {"file size without end", [](Core64& c) { c.program_headers[1].p_filesz = c.program_headers[1].p_memsz = ~0ull; }},
+        {"file size without end",
+         [](Core64& c) { c.program_headers[1].p_filesz = c.program_headers[1].p_memsz = ~0ull; }},
         {"address overflow", [](Core64& c) { c.program_headers[1].p_paddr = ~0ull - 0x1000; }},
         {"address that x86 cannot have", [](Core64& c) { c.program_headers[1].p_paddr = 1ull << 53; }},
-        {"endless zeros", [](Core64& c) { for (auto& p : c.program_headers) if (p.p_type == PT_LOAD) p.p_memsz = 1ull << 51; }},
-        {"no memory", [](Core64& c) { for (auto& p : c.program_headers) p.p_type = PT_NULL; }},
+        {"endless zeros",
+         [](Core64& c) {
+             for (auto& p : c.program_headers)
+                 if (p.p_type == PT_LOAD) p.p_memsz = 1ull << 51;
+         }},
+        {"no memory",
+         [](Core64& c) {
+             for (auto& p : c.program_headers) p.p_type = PT_NULL;
+         }},
     };
     for (const auto& [name, change] : changes) {
         SCOPED_TRACE(name);
@@ -430,7 +460,8 @@ TEST(ElfCore, MutatedHeaders) {
     unsigned accepted = 0;
     for (int round = 0; round < 3000; ++round) {
         std::vector<std::byte> bytes = good;
-        for (std::uint64_t n = 1 + random() % 4; n > 0; --n) bytes[16 + random() % 1200] = static_cast<std::byte>(random() % 4 == 0 ? 0xff : random());
+        for (std::uint64_t n = 1 + random() % 4; n > 0; --n)
+            bytes[16 + random() % 1200] = static_cast<std::byte>(random() % 4 == 0 ? 0xff : random());
         const auto copy = [&](std::uint64_t offset, std::span<std::byte> out) {
             std::memcpy(out.data(), bytes.data() + offset, out.size());
             return true;

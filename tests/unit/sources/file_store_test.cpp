@@ -34,7 +34,8 @@ std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
 class Backing {
 public:
     enum class Kind { memfd, disk };
-    Backing(Kind kind, std::uint64_t size) : content(size), disk_(kind == Kind::disk ? std::make_unique<TempFile>(size) : nullptr) {
+    Backing(Kind kind, std::uint64_t size)
+        : content(size), disk_(kind == Kind::disk ? std::make_unique<TempFile>(size) : nullptr) {
         fd_ = disk_ ? disk_->fd() : memfd_create("vitrine-test", MFD_CLOEXEC);
         if (!disk_ && ftruncate(fd_, static_cast<off_t>(size)) != 0) throw std::runtime_error("memfd");
     }
@@ -48,12 +49,14 @@ public:
         std::copy(bytes.begin(), bytes.end(), content.begin() + static_cast<std::ptrdiff_t>(at));
     }
     void punch(std::uint64_t at, std::uint64_t size) {
-        ASSERT_EQ(fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at), static_cast<off_t>(size)), 0);
+        ASSERT_EQ(fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                            static_cast<off_t>(size)),
+                  0);
         std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at), size, std::byte{0});
     }
     [[nodiscard]] UniqueFd duplicate() const { return UniqueFd(fcntl(fd_, F_DUPFD_CLOEXEC, 0)); }
     [[nodiscard]] std::uint64_t blocks() const {
-        struct stat status {};
+        struct stat status{};
         fstat(fd_, &status);
         return static_cast<std::uint64_t>(status.st_blocks);
     }
@@ -91,14 +94,18 @@ TEST_P(FileStore, EveryRouteGivesTheSameBytes) {
     fill_sparsely(backing);
     for (const bool after_populated : {false, true}) {
         auto store = backing.store();
-        if (after_populated) { ASSERT_FALSE(store->populated({0, store->size()}).empty()); }
+        if (after_populated) {
+            ASSERT_FALSE(store->populated({0, store->size()}).empty());
+        }
         GuestMemory memory(store, MemoryLayout::with_hole(store->size(), store->size(), "all"));
         std::mt19937_64 random(5);
         for (int i = 0; i < 4000; ++i) {
             const std::uint64_t at = random() % store->size();
-            std::vector<std::byte> out(std::min<std::uint64_t>(store->size() - at, random() % 10 == 0 ? random() % kMiB : random() % 300));
+            std::vector<std::byte> out(
+                std::min<std::uint64_t>(store->size() - at, random() % 10 == 0 ? random() % kMiB : random() % 300));
             ASSERT_TRUE(i % 2 == 0 ? read(*store, at, out) : memory.read(Gpa{at}, out));
-            ASSERT_TRUE(std::equal(out.begin(), out.end(), backing.content.begin() + static_cast<std::ptrdiff_t>(at))) << at;
+            ASSERT_TRUE(std::equal(out.begin(), out.end(), backing.content.begin() + static_cast<std::ptrdiff_t>(at)))
+                << at;
         }
         for (const std::uint32_t width : {1u, 8u, 24u}) {
             for (const std::uint64_t stride : {kPageSize, std::uint64_t{520}, 3 * kPageSize + 8}) {
@@ -107,7 +114,9 @@ TEST_P(FileStore, EveryRouteGivesTheSameBytes) {
                 std::vector<std::byte> out(count * width, std::byte{0xee});
                 ASSERT_TRUE(memory.read_strided(Gpa{start}, stride, width, count, out));
                 for (std::size_t k = 0; k < count; ++k) {
-                    ASSERT_EQ(std::memcmp(out.data() + k * width, backing.content.data() + start + k * stride, width), 0) << k;
+                    ASSERT_EQ(std::memcmp(out.data() + k * width, backing.content.data() + start + k * stride, width),
+                              0)
+                        << k;
                 }
             }
         }
@@ -127,11 +136,13 @@ TEST_P(FileStore, PopulatedCoversAllThatIsNotZero) {
             ASSERT_GE(part.offset, next);
             ASSERT_GT(part.size, 0u);
             ASSERT_LE(part.offset + part.size, from + size);
-            ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next), backing.content.begin() + static_cast<std::ptrdiff_t>(part.offset),
+            ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next),
+                                    backing.content.begin() + static_cast<std::ptrdiff_t>(part.offset),
                                     [](std::byte b) { return b == std::byte{0}; }));
             next = part.offset + part.size;
         }
-        ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next), backing.content.begin() + static_cast<std::ptrdiff_t>(from + size),
+        ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next),
+                                backing.content.begin() + static_cast<std::ptrdiff_t>(from + size),
                                 [](std::byte b) { return b == std::byte{0}; }));
     }
     EXPECT_TRUE(store->populated({store->size(), 10}).empty());
@@ -147,7 +158,8 @@ TEST_P(FileStore, LookingAllocatesNothing) {
     const AddressSpace space(memory, PagingMode::none, Gpa{0});
     std::vector<std::byte> out(kMiB);
     for (int round = 0; round < 2; ++round) {
-        for (std::uint64_t at = 0; at < 64 * kMiB; at += kPageSize) ASSERT_TRUE(read(*store, at, std::span(out).first(8)));
+        for (std::uint64_t at = 0; at < 64 * kMiB; at += kPageSize)
+            ASSERT_TRUE(read(*store, at, std::span(out).first(8)));
         for (std::uint64_t at = 0; at < 64 * kMiB; at += kMiB) ASSERT_TRUE(read(*store, at, out));
         for (std::uint64_t at = 0; at < 32 * kMiB; at += kPageSize) {
             ASSERT_TRUE(memory.read_value<std::uint64_t>(Gpa{at}));
@@ -235,7 +247,8 @@ TEST_P(FileStore, ReadersInSeveralThreadsWhileTheFileShrinks) {
             while (!stop) {
                 const std::uint64_t at = random() % (32 * kMiB - out.size());
                 if (!read(*store, at, out)) ++failed;
-                else if (std::equal(out.begin(), out.end(), backing.content.begin() + static_cast<std::ptrdiff_t>(at))) ++good;
+                else if (std::equal(out.begin(), out.end(), backing.content.begin() + static_cast<std::ptrdiff_t>(at)))
+                    ++good;
                 // A copy that ends at the new end of the file may have zeros of the page that was cut: no more than that.
                 else if (at + out.size() < 16 * kMiB) ++wrong;
             }
@@ -323,7 +336,10 @@ TEST(FaultGuardChain, OtherFaultsReachThePreviousHandler) {
             _exit(0);
         },
         // A sanitizer's handler, if that was there before, ends the process with a code of its own.
-        [](int status) { return WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS : WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 99; },
+        [](int status) {
+            return WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS
+                                       : WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 99;
+        },
         "");
 }
 
@@ -340,7 +356,7 @@ TEST(FileStoreHuge, HolesOfHugePagesStayHoles) {
     std::memset(static_cast<std::byte*>(at) + 4 * kMiB, 0x77, 100);  // one huge page of four
     munmap(at, 8 * kMiB);
     const auto blocks = [&] {
-        struct stat status {};
+        struct stat status{};
         fstat(fd, &status);
         return status.st_blocks;
     };
@@ -351,7 +367,8 @@ TEST(FileStoreHuge, HolesOfHugePagesStayHoles) {
     std::vector<std::byte> out(8 * kMiB);
     for (int round = 0; round < 2; ++round) {
         ASSERT_TRUE(read(*store, 0, out));
-        for (std::uint64_t offset = 0; offset < 8 * kMiB; offset += kPageSize) ASSERT_TRUE(read(*store, offset, std::span(out).first(64)));
+        for (std::uint64_t offset = 0; offset < 8 * kMiB; offset += kPageSize)
+            ASSERT_TRUE(read(*store, offset, std::span(out).first(64)));
         ASSERT_TRUE(store->read_strided(0, kPageSize, 8, 2048, out));
         EXPECT_EQ(out[1024 * 8], std::byte{0x77});
         EXPECT_EQ(blocks(), before);

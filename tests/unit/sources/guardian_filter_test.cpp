@@ -75,7 +75,9 @@ int kernel_answer(const Program& program, std::uint64_t second_argument) {
     const pid_t child = ::fork();
     if (child == 0) {
         sock_fprog description{static_cast<unsigned short>(program.size()), const_cast<sock_filter*>(program.data())};
-        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &description) != 0) ::_exit(255);
+        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &description) != 0)
+            ::_exit(255);
         errno = 0;
         (void)::syscall(SYS_ioctl, -1, second_argument, 0);
         ::_exit(errno == EBADF ? 0 : errno);
@@ -95,7 +97,8 @@ Program random_program(std::mt19937& generator) {
                     statement(BPF_ST, random() % BPF_MEMWORDS),
                     statement(BPF_LD | BPF_W | BPF_ABS, kRequest)};
     program[4].k = 3;
-    const unsigned operations[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR, BPF_AND, BPF_XOR, BPF_LSH, BPF_RSH, BPF_NEG};
+    const unsigned operations[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,
+                                   BPF_AND, BPF_XOR, BPF_LSH, BPF_RSH, BPF_NEG};
     for (int i = 0; i < 12; ++i) {
         const unsigned operation = operations[random() % std::size(operations)];
         const bool shift = operation == BPF_LSH || operation == BPF_RSH;

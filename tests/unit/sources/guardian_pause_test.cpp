@@ -59,12 +59,14 @@ public:
     [[nodiscard]] bool moves() const {
         std::uint64_t before[kThreads];
         for (int i = 0; i < kThreads; ++i) before[i] = counters_[i];
-        return wait_until([&] {
-            for (int i = 0; i < kThreads; ++i) {
-                if (counters_[i] == before[i]) return false;
-            }
-            return true;
-        }, 1s);
+        return wait_until(
+            [&] {
+                for (int i = 0; i < kThreads; ++i) {
+                    if (counters_[i] == before[i]) return false;
+                }
+                return true;
+            },
+            1s);
     }
     [[nodiscard]] bool stands() const {
         std::uint64_t before[kThreads];
@@ -98,7 +100,8 @@ private:
 class FakeMonitor {
 public:
     explicit FakeMonitor(bool greets = true) : greets_(greets) {
-        path_ = (std::filesystem::temp_directory_path() / ("vitrine-guardian-test-" + std::to_string(::getpid()))).string();
+        path_ =
+            (std::filesystem::temp_directory_path() / ("vitrine-guardian-test-" + std::to_string(::getpid()))).string();
         ::unlink(path_.c_str());
         listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_un address{};
@@ -142,7 +145,8 @@ private:
         }
     }
     void talk(int client) {
-        if (greets_) say(client, R"({"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}})");
+        if (greets_)
+            say(client, R"({"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}})");
         std::string pending;
         while (!ending_) {
             pollfd entry{client, POLLIN, 0};
@@ -164,11 +168,13 @@ private:
         if (command != "qmp_capabilities") commands_.push_back(command);
         if (command == "query-status") {
             say(client, R"({"timestamp": {"seconds": 1}, "event": "NICE", "data": {"return": 1}})");
-            return say(client, R"({"return": {"status": ")" + status_ + R"(", "running": )" + (status_ == "running" ? "true" : "false") + "}}");
+            return say(client, R"({"return": {"status": ")" + status_ + R"(", "running": )" +
+                                   (status_ == "running" ? "true" : "false") + "}}");
         }
         if (command == "stop") status_ = "paused";
         if (command == "cont") status_ = "running";
-        say(client, command == "nonsense" ? R"({"error": {"class": "CommandNotFound", "desc": "no"}})" : R"({"return": {}})");
+        say(client,
+            command == "nonsense" ? R"({"error": {"class": "CommandNotFound", "desc": "no"}})" : R"({"return": {}})");
     }
     static void say(int client, const std::string& text) {
         const std::string line = text + "\r\n";
@@ -226,7 +232,8 @@ TEST(Guardian, EndsWithItsOwner) {
             for (;;) ::pause();
         }
         pid_t guardian_pid = -1;
-        ASSERT_EQ(::read(pipe_ends[0], &guardian_pid, sizeof(guardian_pid)), static_cast<ssize_t>(sizeof(guardian_pid)));
+        ASSERT_EQ(::read(pipe_ends[0], &guardian_pid, sizeof(guardian_pid)),
+                  static_cast<ssize_t>(sizeof(guardian_pid)));
         ASSERT_GT(guardian_pid, 0);
         EXPECT_TRUE(by_qmp ? monitor.status() == "paused" : target.stands());
         ::kill(guardian_pid, SIGTERM);  // not while it has something in hand

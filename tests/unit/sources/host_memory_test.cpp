@@ -76,7 +76,9 @@ std::uint64_t address_of(const std::byte* p) { return reinterpret_cast<std::uint
 std::byte value_of(std::size_t page) { return static_cast<std::byte>(page % 251 + 1); }
 
 // The pages that a test writes: runs, single pages, both ends.
-bool is_written(std::size_t page) { return page == 0 || page == kPages - 1 || page % 7 == 3 || (page > 500 && page < 530); }
+bool is_written(std::size_t page) {
+    return page == 0 || page == kPages - 1 || page % 7 == 3 || (page > 500 && page < 530);
+}
 
 void write_pages(std::byte* base) {
     for (std::size_t page = 0; page < kPages; ++page) {
@@ -134,12 +136,13 @@ TEST(PagedStore, PrivateFileShowsTheFileWhereNothingWasWritten) {
     ASSERT_EQ(::ftruncate(file.get(), kBytes), 0);
     const std::vector<std::byte> old(64 * kPageSize, std::byte{0x55});
     ASSERT_EQ(::pwrite(file.get(), old.data(), old.size(), 0), static_cast<ssize_t>(old.size()));
-    struct stat before {};
+    struct stat before{};
     ::fstat(file.get(), &before);
     std::byte* const base = map(kBytes, MAP_PRIVATE, file.get());
     const Child child([&] { write_pages(base); });
     ::munmap(base, kBytes);
-    PagedStore store(child.process(), {address_of(base), kBytes, PagedStore::Absent::file, UniqueFd(::dup(file.get())), 0});
+    PagedStore store(child.process(),
+                     {address_of(base), kBytes, PagedStore::Absent::file, UniqueFd(::dup(file.get())), 0});
     std::vector<std::byte> bytes(kBytes);
     StoreReadOp whole{0, bytes};
     ASSERT_TRUE(store.read({&whole, 1}));
@@ -148,14 +151,14 @@ TEST(PagedStore, PrivateFileShowsTheFileWhereNothingWasWritten) {
         const std::byte expected = is_written(page) ? value_of(page) : page < 64 ? std::byte{0x55} : std::byte{0};
         ASSERT_EQ(bytes[page * kPageSize], expected) << page;
     }
-    struct stat after {};
+    struct stat after{};
     ::fstat(file.get(), &after);
     // Writing to a hole of a private mapping reads the file first, which is the child's doing; reading adds nothing to it.
     std::vector<std::byte> again(kBytes);
     StoreReadOp second{0, again};
     store.new_generation();
     ASSERT_TRUE(store.read({&second, 1}));
-    struct stat last {};
+    struct stat last{};
     ::fstat(file.get(), &last);
     EXPECT_EQ(last.st_blocks, after.st_blocks);
     EXPECT_EQ(again, bytes);
@@ -197,7 +200,8 @@ TEST(PagedStore, OutOfRangeAndEmptyOps) {
 }
 
 TEST(PagedStore, NewlyWrittenPagesShowInTheNextGeneration) {
-    auto* const go = static_cast<volatile int*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    auto* const go = static_cast<volatile int*>(
+        ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     std::byte* const base = map(kBytes, MAP_PRIVATE | MAP_ANONYMOUS);
     int ready[2];
     ASSERT_EQ(::pipe(ready), 0);
@@ -210,7 +214,8 @@ TEST(PagedStore, NewlyWrittenPagesShowInTheNextGeneration) {
     }
     auto process = HostProcess::open(pid);
     ASSERT_TRUE(process);
-    PagedStore store(std::make_shared<const HostProcess>(std::move(*process)), {address_of(base), kBytes, PagedStore::Absent::zeros, {}, 0});
+    PagedStore store(std::make_shared<const HostProcess>(std::move(*process)),
+                     {address_of(base), kBytes, PagedStore::Absent::zeros, {}, 0});
     std::byte value{};
     StoreReadOp op{5 * kPageSize, {&value, 1}};
     ASSERT_TRUE(store.read({&op, 1}));
@@ -280,7 +285,8 @@ TEST(ProcessMemory, OneHoleFailsOneOp) {
     std::vector<std::byte> out(kBytes);
     std::vector<ProcessReadOp> ops;
     for (std::size_t page = 0; page < kPages; ++page) {
-        ops.push_back({address_of(base) + page * kPageSize, std::span(out).subspan(page * kPageSize, kPageSize), false});
+        ops.push_back(
+            {address_of(base) + page * kPageSize, std::span(out).subspan(page * kPageSize, kPageSize), false});
     }
     ASSERT_TRUE(memory.read(ops));
     for (std::size_t page = 0; page < kPages; ++page) {
@@ -320,7 +326,8 @@ public:
     [[nodiscard]] AccessMethod method() const override { return AccessMethod::synthetic; }
     Result<void> read(std::span<StoreReadOp> ops) override {
         for (StoreReadOp& op : ops) {
-            op.ok = op.offset + op.out.size() <= bytes_.size() && !(op.offset <= bad_ && bad_ < op.offset + op.out.size());
+            op.ok = op.offset + op.out.size() <= bytes_.size() &&
+                    !(op.offset <= bad_ && bad_ < op.offset + op.out.size());
             if (op.ok) std::memcpy(op.out.data(), bytes_.data() + op.offset, op.out.size());
             else op.status = Errc::fault;
         }
@@ -334,7 +341,8 @@ private:
 
 TEST(CompositeStore, ReadsAcrossItsParts) {
     auto second = std::make_shared<Bytes>(50, std::byte{100});
-    CompositeStore store({std::make_shared<Bytes>(100, std::byte{0}), second, std::make_shared<Bytes>(10, std::byte{150})});
+    CompositeStore store(
+        {std::make_shared<Bytes>(100, std::byte{0}), second, std::make_shared<Bytes>(10, std::byte{150})});
     ASSERT_EQ(store.size(), 160u);
     std::array<std::byte, 160> out{};
     StoreReadOp whole{0, out};
@@ -343,7 +351,8 @@ TEST(CompositeStore, ReadsAcrossItsParts) {
     for (std::size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], static_cast<std::byte>(i));
     second->bad_ = 7;
     std::array<StoreReadOp, 4> ops{StoreReadOp{90, std::span(out).first(30)}, StoreReadOp{108, std::span(out).first(2)},
-                                   StoreReadOp{150, std::span(out).first(11)}, StoreReadOp{160, std::span(out).first(0)}};
+                                   StoreReadOp{150, std::span(out).first(11)},
+                                   StoreReadOp{160, std::span(out).first(0)}};
     ASSERT_TRUE(store.read(ops));
     EXPECT_FALSE(ops[0].ok);
     EXPECT_EQ(ops[0].status, Errc::fault);

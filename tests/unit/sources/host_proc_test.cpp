@@ -50,9 +50,9 @@ TEST(HostMaps, RefusesWhatIsNotSorted) {
 }
 
 TEST(HostMaps, RefusesBrokenLines) {
-    for (const char* line : {"x", "1000 rw-p 0 00:00 0", "2000-1000 rw-p 0 00:00 0", "1000-2000 rw 0 00:00 0",
-                             "1000-2000 rw-p z 00:00 0", "1000-2000 rw-p 0 0000 0", "1000-2000 rw-p 0 00:00 -1",
-                             "1000-20000000000000000 rw-p 0 00:00 0"}) {
+    for (const char* line :
+         {"x", "1000 rw-p 0 00:00 0", "2000-1000 rw-p 0 00:00 0", "1000-2000 rw 0 00:00 0", "1000-2000 rw-p z 00:00 0",
+          "1000-2000 rw-p 0 0000 0", "1000-2000 rw-p 0 00:00 -1", "1000-20000000000000000 rw-p 0 00:00 0"}) {
         EXPECT_FALSE(parse_maps(line)) << line;
     }
     EXPECT_TRUE(parse_maps(""));
@@ -77,7 +77,8 @@ TEST(HostMaps, FindsAMappingOfThisProcess) {
     const auto maps = read_maps(*self);
     ASSERT_TRUE(maps);
     const auto address = reinterpret_cast<std::uintptr_t>(page);
-    EXPECT_TRUE(std::any_of(maps->begin(), maps->end(), [&](const HostMapping& m) { return m.start <= address && address < m.end; }));
+    EXPECT_TRUE(std::any_of(maps->begin(), maps->end(),
+                            [&](const HostMapping& m) { return m.start <= address && address < m.end; }));
     ::munmap(page, 4096);
 }
 
@@ -98,12 +99,14 @@ TEST(UnixSockets, ReadsTheTable) {
 
 TEST(UnixSockets, InodeOfALink) {
     EXPECT_EQ(socket_inode("socket:[17]"), 17u);
-    for (const char* other : {"socket:[]", "socket:[1", "pipe:[1]", "", "socket:[1]x"}) EXPECT_FALSE(socket_inode(other)) << other;
+    for (const char* other : {"socket:[]", "socket:[1", "pipe:[1]", "", "socket:[1]x"})
+        EXPECT_FALSE(socket_inode(other)) << other;
 }
 
 TEST(HostProcess, NumbersAreWholeAndFit) {
     EXPECT_EQ(parse_decimal("18446744073709551615"), ~std::uint64_t{0});
-    for (const char* text : {"", " 1", "1 ", "+1", "-1", "18446744073709551616", "0x1"}) EXPECT_FALSE(parse_decimal(text)) << text;
+    for (const char* text : {"", " 1", "1 ", "+1", "-1", "18446744073709551616", "0x1"})
+        EXPECT_FALSE(parse_decimal(text)) << text;
 }
 
 TEST(HostProcess, NoSuchProcess) {
@@ -146,7 +149,8 @@ TEST(OpenFiles, FindsTheFileBehindAMapping) {
     const auto maps = read_maps(*self);
     ASSERT_TRUE(maps);
     const auto address = reinterpret_cast<std::uintptr_t>(mapped);
-    const auto mapping = std::find_if(maps->begin(), maps->end(), [&](const HostMapping& m) { return m.start == address; });
+    const auto mapping = std::find_if(maps->begin(), maps->end(),
+                                      [&](const HostMapping& m) { return m.start == address; });
     ASSERT_NE(mapping, maps->end());
     const auto opened = open_mapped_file(*self, *mapping);
     ASSERT_TRUE(opened) << opened.error().to_string();

@@ -49,7 +49,8 @@ TEST(KvmCandidates, AtMostSoMany) {
 }
 
 TEST(KvmCandidates, LayoutsAreValid) {
-    const std::vector<RamCandidate> candidates{{0x1000, 5 * kGiB, 0}, {0x2000, 3 * kGiB, 5 * kGiB}, {0x3000, 64 * kMiB, 8 * kGiB}};
+    const std::vector<RamCandidate> candidates{
+        {0x1000, 5 * kGiB, 0}, {0x2000, 3 * kGiB, 5 * kGiB}, {0x3000, 64 * kMiB, 8 * kGiB}};
     const std::uint64_t total = 8 * kGiB + 64 * kMiB;
     const auto layouts = layouts_of(candidates);
     ASSERT_FALSE(layouts.empty());
@@ -59,7 +60,8 @@ TEST(KvmCandidates, LayoutsAreValid) {
         EXPECT_TRUE(layout.validate(total)) << layout.name;
         EXPECT_FALSE(layout.certain);
         whole = whole || layout.extents == std::vector<LayoutExtent>{{Gpa{0}, 64 * kMiB, 8 * kGiB}};
-        pair = pair || layout.extents == std::vector<LayoutExtent>{{Gpa{0}, 3 * kGiB, 5 * kGiB}, {Gpa{4 * kGiB}, 5 * kGiB, 0}};
+        pair = pair ||
+               layout.extents == std::vector<LayoutExtent>{{Gpa{0}, 3 * kGiB, 5 * kGiB}, {Gpa{4 * kGiB}, 5 * kGiB, 0}};
     }
     EXPECT_TRUE(whole && pair);
 }

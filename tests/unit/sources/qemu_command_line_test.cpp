@@ -48,7 +48,8 @@ TEST(QemuCommandLine, Memory) {
     EXPECT_EQ(slots.memory_size, 2 * kGiB);
     EXPECT_EQ(slots.max_memory, 8 * kGiB);
     EXPECT_EQ(parse({"-m", "1G", "-m", "maxmem=4G,slots=2"}).memory_size, kGiB);
-    EXPECT_EQ(parse({"-object", "memory-backend-ram,id=x,size=3G", "-machine", "memory-backend=x"}).memory_size, 3 * kGiB);
+    EXPECT_EQ(parse({"-object", "memory-backend-ram,id=x,size=3G", "-machine", "memory-backend=x"}).memory_size,
+              3 * kGiB);
     EXPECT_FALSE(parse({"-readconfig", "f"}).size_is_known);
     EXPECT_TRUE(parse({"-readconfig", "f", "-m", "1G"}).size_is_known);
 }
@@ -76,7 +77,8 @@ TEST(QemuCommandLine, Machines) {
 }
 
 TEST(QemuCommandLine, ValuesThatLookLikeOptions) {
-    const QemuCommandLine line = parse({"-append", "-m", "-S", "-nographic", "-m", "64", "-kernel", "-name", "-snapshot"});
+    const QemuCommandLine line = parse(
+        {"-append", "-m", "-S", "-nographic", "-m", "64", "-kernel", "-name", "-snapshot"});
     EXPECT_EQ(line.memory_size, 64 * kMiB);
     EXPECT_EQ(line.name, "");
     EXPECT_EQ(parse({"-m"}).memory_size, 128 * kMiB) << "a value that is missing";
@@ -85,13 +87,35 @@ TEST(QemuCommandLine, ValuesThatLookLikeOptions) {
 // As libvirt 9 writes it.
 TEST(QemuCommandLine, Libvirt) {
     const QemuCommandLine line = parse(
-        {"-name", "guest=web1,debug-threads=on", "-S", "-object",
+        {"-name",
+         "guest=web1,debug-threads=on",
+         "-S",
+         "-object",
          R"({"qom-type":"secret","id":"masterKey0","format":"raw","file":"/var/lib/libvirt/qemu/domain-1-web1/master-key.aes"})",
-         "-machine", "pc-q35-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram", "-accel", "kvm", "-cpu", "host", "-m",
-         "size=4194304k", "-object", R"({"qom-type":"memory-backend-memfd","id":"pc.ram","share":true,"size":4294967296})",
-         "-overcommit", "mem-lock=off", "-smp", "2,sockets=2,cores=1,threads=1", "-uuid", "x", "-no-user-config", "-nodefaults",
-         "-chardev", "socket,id=charmonitor,fd=31,server=on,wait=off", "-mon", "chardev=charmonitor,id=monitor,mode=control",
-         "-device", R"({"driver":"pc-dimm","memdev":"memdimm0","id":"dimm0"})"});
+         "-machine",
+         "pc-q35-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram",
+         "-accel",
+         "kvm",
+         "-cpu",
+         "host",
+         "-m",
+         "size=4194304k",
+         "-object",
+         R"({"qom-type":"memory-backend-memfd","id":"pc.ram","share":true,"size":4294967296})",
+         "-overcommit",
+         "mem-lock=off",
+         "-smp",
+         "2,sockets=2,cores=1,threads=1",
+         "-uuid",
+         "x",
+         "-no-user-config",
+         "-nodefaults",
+         "-chardev",
+         "socket,id=charmonitor,fd=31,server=on,wait=off",
+         "-mon",
+         "chardev=charmonitor,id=monitor,mode=control",
+         "-device",
+         R"({"driver":"pc-dimm","memdev":"memdimm0","id":"dimm0"})"});
     EXPECT_EQ(line.name, "web1");
     EXPECT_EQ(line.machine, "pc-q35-7.2");
     EXPECT_EQ(line.memory_size, 4 * kGiB);
@@ -107,8 +131,8 @@ TEST(QemuCommandLine, Libvirt) {
 }
 
 TEST(QemuCommandLine, NumaNodesByNumber) {
-    const QemuCommandLine line = parse({"-numa", "node,nodeid=1,memdev=b", "-numa", "node,nodeid=0,cpus=0-1,memdev=a", "-numa",
-                                        "dist,src=0,dst=1,val=20", "-numa", "node,memdev=c"});
+    const QemuCommandLine line = parse({"-numa", "node,nodeid=1,memdev=b", "-numa", "node,nodeid=0,cpus=0-1,memdev=a",
+                                        "-numa", "dist,src=0,dst=1,val=20", "-numa", "node,memdev=c"});
     EXPECT_THAT(line.numa_backends, ElementsAre("a", "b", "c"));
 }
 
@@ -120,15 +144,20 @@ TEST(QemuCommandLine, MonitorSockets) {
     };
     EXPECT_THAT(paths(parse({"-qmp", "unix:/run/a,server=on,wait=off"})), ElementsAre("/run/a"));
     EXPECT_THAT(paths(parse({"-qmp-pretty", "unix:rel,server"})), ElementsAre("rel"));
-    EXPECT_THAT(paths(parse({"-mon", "chardev=c,mode=control", "-chardev", "socket,id=c,path=/run/b,server=on"})), ElementsAre("/run/b"));
+    EXPECT_THAT(paths(parse({"-mon", "chardev=c,mode=control", "-chardev", "socket,id=c,path=/run/b,server=on"})),
+                ElementsAre("/run/b"));
     EXPECT_THAT(paths(parse({"-chardev", "socket,id=c,path=n,abstract=on", "-qmp", "chardev:c"})), ElementsAre("@n"));
     EXPECT_THAT(paths(parse({"-qmp", "tcp:localhost:4444,server", "-qmp", "stdio"})), ElementsAre());
-    EXPECT_THAT(paths(parse({"-monitor", "unix:/run/m,server", "-chardev", "socket,id=c,path=/x", "-mon", "chardev=c,mode=readline"})), ElementsAre());
-    EXPECT_THAT(paths(parse({"-chardev", "socket,id=c,host=h,port=1", "-mon", "chardev=c,mode=control"})), ElementsAre());
+    EXPECT_THAT(paths(parse({"-monitor", "unix:/run/m,server", "-chardev", "socket,id=c,path=/x", "-mon",
+                             "chardev=c,mode=readline"})),
+                ElementsAre());
+    EXPECT_THAT(paths(parse({"-chardev", "socket,id=c,host=h,port=1", "-mon", "chardev=c,mode=control"})),
+                ElementsAre());
 }
 
 TEST(QemuCommandLine, BrokenJsonIsLeftOut) {
-    const QemuCommandLine line = parse({"-object", "{\"qom-type\":", "-object", "{" + std::string(5000, '['), "-object", "{}", "-device", "{"});
+    const QemuCommandLine line = parse(
+        {"-object", "{\"qom-type\":", "-object", "{" + std::string(5000, '['), "-object", "{}", "-device", "{"});
     EXPECT_TRUE(line.backends.empty());
     EXPECT_TRUE(line.device_backends.empty());
 }
@@ -139,7 +168,8 @@ TEST(QemuProgram, Systems) {
     EXPECT_EQ(qemu_system_of("/nix/store/x/bin/.qemu-system-x86_64-wrapped"), "x86_64");
     EXPECT_EQ(qemu_system_of("/usr/libexec/qemu-kvm"), "host");
     EXPECT_EQ(qemu_system_of("qemu-system-aarch64"), "aarch64");
-    for (const char* other : {"", "qemu-img", "/usr/bin/qemu-x86_64", "bash", "/qemu-system-x86_64/tool"}) EXPECT_EQ(qemu_system_of(other), "") << other;
+    for (const char* other : {"", "qemu-img", "/usr/bin/qemu-x86_64", "bash", "/qemu-system-x86_64/tool"})
+        EXPECT_EQ(qemu_system_of(other), "") << other;
 }
 
 }  // namespace

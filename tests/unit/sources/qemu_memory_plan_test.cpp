@@ -2,13 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sources/qemu/memory_plan.h"
 #include "sources/qemu/backing.h"
+#include "sources/qemu/memory_plan.h"
 #include "sources/qemu/x86_layout.h"
 
 namespace vitrine {
 
-void PrintTo(const LayoutExtent& e, std::ostream* out) { *out << fmt::format("{{{:#x}, {:#x}, {:#x}}}", e.start.value, e.size, e.offset); }
+void PrintTo(const LayoutExtent& e, std::ostream* out) {
+    *out << fmt::format("{{{:#x}, {:#x}, {:#x}}}", e.start.value, e.size, e.offset);
+}
 
 namespace {
 
@@ -19,7 +21,9 @@ constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kGiB = 1u << 30;
 
 TEST(X86Layout, SplitsAsTheChipsetsDo) {
-    const auto split = [](X86Chipset chipset, std::uint64_t mib, std::uint64_t max = 0) { return ram_below_4g(chipset, mib * kMiB, max); };
+    const auto split = [](X86Chipset chipset, std::uint64_t mib, std::uint64_t max = 0) {
+        return ram_below_4g(chipset, mib * kMiB, max);
+    };
     EXPECT_EQ(split(X86Chipset::i440fx, 128), 128 * kMiB);
     EXPECT_EQ(split(X86Chipset::i440fx, 3583), 3583 * kMiB);
     EXPECT_EQ(split(X86Chipset::i440fx, 3584), 3 * kGiB);
@@ -38,8 +42,10 @@ TEST(X86Layout, SplitsAsTheChipsetsDo) {
 TEST(X86Layout, BlocksFollowEachOtherAroundTheHole) {
     const std::array<StoredBlock, 2> blocks{StoredBlock{kGiB, kGiB}, StoredBlock{0, kGiB}};
     const MemoryLayout layout = x86_layout(blocks, kGiB + 512 * kMiB, true, "x");
-    EXPECT_THAT(layout.extents, ElementsAre(LayoutExtent{Gpa{0}, 0xa0000, kGiB}, LayoutExtent{Gpa{0xc0000}, kGiB - 0xc0000, kGiB + 0xc0000},
-                                            LayoutExtent{Gpa{kGiB}, 512 * kMiB, 0}, LayoutExtent{Gpa{4 * kGiB}, 512 * kMiB, 512 * kMiB}));
+    EXPECT_THAT(
+        layout.extents,
+        ElementsAre(LayoutExtent{Gpa{0}, 0xa0000, kGiB}, LayoutExtent{Gpa{0xc0000}, kGiB - 0xc0000, kGiB + 0xc0000},
+                    LayoutExtent{Gpa{kGiB}, 512 * kMiB, 0}, LayoutExtent{Gpa{4 * kGiB}, 512 * kMiB, 512 * kMiB}));
     EXPECT_TRUE(layout.validate(2 * kGiB));
 }
 
@@ -88,14 +94,17 @@ TEST(FlatView, RefusesWhatIsBroken) {
     EXPECT_EQ(parse_flat_view("").error().code, Errc::not_found);
     EXPECT_EQ(parse_flat_view("FlatView #0\n AS \"memory\", root: system\n").error().code, Errc::not_found);
     const std::string head = "FlatView #0\n AS \"memory\", root: system\n Root memory region: system\n";
-    for (const char* line : {"  0000000000000000-zz (prio 0, ram): a", "  0000000000002000-0000000000001000 (prio 0, ram): a",
-                             "  0000000000000000-0000000000000fff prio 0", "  0000000000000000-0000000000000fff (prio 0, ram): a @zz",
-                             "  x", "  0000000000000000-0000000000000fff (prio ): , ram"}) {
+    for (const char* line :
+         {"  0000000000000000-zz (prio 0, ram): a", "  0000000000002000-0000000000001000 (prio 0, ram): a",
+          "  0000000000000000-0000000000000fff prio 0", "  0000000000000000-0000000000000fff (prio 0, ram): a @zz",
+          "  x", "  0000000000000000-0000000000000fff (prio ): , ram"}) {
         EXPECT_FALSE(parse_flat_view(head + line + "\n")) << line;
     }
-    const std::string overlap = "  0000000000000000-0000000000001fff (prio 0, ram): a\n  0000000000001000-0000000000002fff (prio 0, ram): a\n";
+    const std::string overlap =
+        "  0000000000000000-0000000000001fff (prio 0, ram): a\n  0000000000001000-0000000000002fff (prio 0, ram): a\n";
     EXPECT_FALSE(parse_flat_view(head + overlap));
-    const std::string all = "  0000000000000000-ffffffffffffffff (prio 0, ram): a\n  0000000000001000-0000000000002fff (prio 0, ram): a\n";
+    const std::string all =
+        "  0000000000000000-ffffffffffffffff (prio 0, ram): a\n  0000000000001000-0000000000002fff (prio 0, ram): a\n";
     EXPECT_FALSE(parse_flat_view(head + all));
 }
 
@@ -133,7 +142,9 @@ TEST(GuestBlocks, NodesAndPluggedMemory) {
                                       {6 * kGiB, kGiB, 0, "ram", "plugged"},
                                       {8 * kGiB, kGiB, 0, "ram", "pmem"},
                                       {10 * kGiB, kGiB, 0, "ram", "virtio"}};
-    const std::vector<MemoryDevice> devices{{"dimm", "plugged", 6 * kGiB, kGiB}, {"nvdimm", "pmem", 8 * kGiB, kGiB}, {"virtio-mem", "virtio", 10 * kGiB, 2 * kGiB}};
+    const std::vector<MemoryDevice> devices{{"dimm", "plugged", 6 * kGiB, kGiB},
+                                            {"nvdimm", "pmem", 8 * kGiB, kGiB},
+                                            {"virtio-mem", "virtio", 10 * kGiB, 2 * kGiB}};
     std::vector<std::string> notes;
     const auto blocks = select_guest_blocks(view, 4 * kGiB, devices, notes);
     ASSERT_TRUE(blocks) << blocks.error().to_string();
@@ -150,7 +161,8 @@ TEST(GuestBlocks, OffsetsThatOverflow) {
 }
 
 // A process map in few words: start, size in MiB, flags, path.
-std::vector<HostMapping> maps_of(const std::vector<std::tuple<std::uint64_t, std::uint64_t, const char*, const char*>>& rows) {
+std::vector<HostMapping> maps_of(
+    const std::vector<std::tuple<std::uint64_t, std::uint64_t, const char*, const char*>>& rows) {
     std::string text;
     for (const auto& [start, mib, flags, path] : rows) {
         const std::uint64_t size = mib == 0 ? 4096 : mib * kMiB;
@@ -170,7 +182,9 @@ TEST(PlanFromMaps, OneBlockWithItsGuard) {
     line.machine = "q35";
     line.size_is_known = true;
     // A thread's stack below, of the same kind: not a part of the block.
-    const auto maps = maps_of({{kBase - 8 * kMiB, 8, "rw-p", ""}, {kBase, 5000, "rw-p", ""}, {kBase + 5000 * kMiB, 0, "---p", ""},
+    const auto maps = maps_of({{kBase - 8 * kMiB, 8, "rw-p", ""},
+                               {kBase, 5000, "rw-p", ""},
+                               {kBase + 5000 * kMiB, 0, "---p", ""},
                                {kBase + 6000 * kMiB, 5000, "rwxp", ""}});
     const auto plan = plan_from_command_line(line, maps);
     ASSERT_TRUE(plan) << plan.error().to_string();
@@ -185,11 +199,14 @@ TEST(PlanFromMaps, JoinedWithWhatLiesBelow) {
     QemuCommandLine line;
     line.memory_size = 512 * kMiB;
     line.size_is_known = true;
-    const auto plan = plan_from_command_line(line, maps_of({{kBase - 8 * kMiB, 520, "rw-p", ""}, {kBase + 512 * kMiB, 0, "---p", ""}}));
+    const auto plan = plan_from_command_line(
+        line, maps_of({{kBase - 8 * kMiB, 520, "rw-p", ""}, {kBase + 512 * kMiB, 0, "---p", ""}}));
     ASSERT_TRUE(plan) << plan.error().to_string();
     EXPECT_THAT(plan->blocks, ElementsAre(RamBlock{"main memory", kBase, 512 * kMiB}));
     // Split in parts by a policy for some of it.
-    const auto split = plan_from_command_line(line, maps_of({{kBase, 100, "rw-p", ""}, {kBase + 100 * kMiB, 412, "rw-p", ""}, {kBase + 512 * kMiB, 0, "---p", ""}}));
+    const auto split = plan_from_command_line(line, maps_of({{kBase, 100, "rw-p", ""},
+                                                             {kBase + 100 * kMiB, 412, "rw-p", ""},
+                                                             {kBase + 512 * kMiB, 0, "---p", ""}}));
     ASSERT_TRUE(split);
     EXPECT_THAT(split->blocks, ElementsAre(RamBlock{"main memory", kBase, 512 * kMiB}));
 }
@@ -240,8 +257,10 @@ TEST(PlanFromMaps, BackendsByKindAndPath) {
     line.memory_size = 256 * kMiB;
     line.size_is_known = true;
     line.memory_backend = "m";
-    const auto maps = maps_of({{kBase, 256, "rw-p", ""}, {kBase + kGiB, 256, "rw-s", "/memfd:x (deleted)"},
-                               {kBase + 2 * kGiB, 256, "rw-s", "/dev/shm/other"}, {kBase + 3 * kGiB, 256, "rw-s", "/dev/shm/ram"}});
+    const auto maps = maps_of({{kBase, 256, "rw-p", ""},
+                               {kBase + kGiB, 256, "rw-s", "/memfd:x (deleted)"},
+                               {kBase + 2 * kGiB, 256, "rw-s", "/dev/shm/other"},
+                               {kBase + 3 * kGiB, 256, "rw-s", "/dev/shm/ram"}});
     const auto start_for = [&](const char* type, const char* path) {
         line.backends = {{type, "m", 256 * kMiB, path}};
         const auto plan = plan_from_command_line(line, maps);
@@ -257,11 +276,13 @@ TEST(PlanFromMaps, NothingFits) {
     QemuCommandLine line;
     line.memory_size = kGiB;
     line.size_is_known = true;
-    const auto none = plan_from_command_line(line, maps_of({{kBase, 16, "rw-p", ""}, {kBase + 16 * kMiB, 0, "---p", ""}}));
+    const auto none = plan_from_command_line(line,
+                                             maps_of({{kBase, 16, "rw-p", ""}, {kBase + 16 * kMiB, 0, "---p", ""}}));
     ASSERT_FALSE(none);
     EXPECT_EQ(none.error().code, Errc::not_found);
     // Something large with a guard behind it is offered, and the doubt is said.
-    const auto guess = plan_from_command_line(line, maps_of({{kBase, 700, "rw-p", ""}, {kBase + 700 * kMiB, 0, "---p", ""}}));
+    const auto guess = plan_from_command_line(line,
+                                              maps_of({{kBase, 700, "rw-p", ""}, {kBase + 700 * kMiB, 0, "---p", ""}}));
     ASSERT_TRUE(guess);
     EXPECT_THAT(guess->notes, testing::Contains(HasSubstr("every large one")));
     line.memory_size = ~std::uint64_t{0};
@@ -273,8 +294,10 @@ TEST(PlanFromMaps, PluggedMemoryIsNamed) {
     line.memory_size = 512 * kMiB;
     line.max_memory = 4 * kGiB;
     line.size_is_known = true;
-    const auto plan = plan_from_command_line(line, maps_of({{kBase, 512, "rw-p", ""}, {kBase + 512 * kMiB, 0, "---p", ""},
-                                                            {kBase + kGiB, 256, "rw-p", ""}, {kBase + kGiB + 256 * kMiB, 0, "---p", ""}}));
+    const auto plan = plan_from_command_line(line, maps_of({{kBase, 512, "rw-p", ""},
+                                                            {kBase + 512 * kMiB, 0, "---p", ""},
+                                                            {kBase + kGiB, 256, "rw-p", ""},
+                                                            {kBase + kGiB + 256 * kMiB, 0, "---p", ""}}));
     ASSERT_TRUE(plan);
     EXPECT_THAT(plan->notes, ElementsAre(HasSubstr("256 MiB")));
 }
@@ -300,12 +323,15 @@ TEST(Backing, RemappedMemoryIsNoticed) {
 }
 
 TEST(Backing, Descriptions) {
-    const auto describe = [](const char* flags, const char* path) { return describe_mapping(maps_of({{kBase, 1, flags, path}})[0]); };
+    const auto describe = [](const char* flags, const char* path) {
+        return describe_mapping(maps_of({{kBase, 1, flags, path}})[0]);
+    };
     EXPECT_EQ(describe("rw-p", ""), "anonymous");
     EXPECT_EQ(describe("rw-s", "/memfd:memory-backend-memfd (deleted)"), "memfd, shared");
     EXPECT_EQ(describe("rw-p", "/memfd:x (deleted)"), "memfd, private");
     EXPECT_EQ(describe("rw-s", "/dev/zero (deleted)"), "anonymous, shared");
-    EXPECT_EQ(describe("rw-p", "/dev/hugepages/qemu_back_mem.pc.ram.a (deleted)"), "file /dev/hugepages/qemu_back_mem.pc.ram.a, private");
+    EXPECT_EQ(describe("rw-p", "/dev/hugepages/qemu_back_mem.pc.ram.a (deleted)"),
+              "file /dev/hugepages/qemu_back_mem.pc.ram.a, private");
 }
 
 }  // namespace

@@ -44,7 +44,9 @@ public:
     using Answer = std::function<std::string(const std::string& line, int number)>;
 
     Server(const std::string& path, std::string greeting, Answer answer)
-        : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), greeting_(std::move(greeting)), answer_(std::move(answer)) {
+        : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+          greeting_(std::move(greeting)),
+          answer_(std::move(answer)) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         const bool abstract = path.front() == '@';
@@ -121,7 +123,8 @@ std::string reply_to(const std::string& line, const json& value) {
 }
 
 Server::Answer polite(const json& value) {
-    return [value](const std::string& line, int number) { return reply_to(line, number == 0 ? json::object() : value); };
+    return
+        [value](const std::string& line, int number) { return reply_to(line, number == 0 ? json::object() : value); };
 }
 
 TEST(QmpClient, TalksToAServer) {
@@ -150,7 +153,8 @@ TEST(QmpClient, ManyCommandsAtOnce) {
     const Server server(folder.file("s"), std::string(kGreeting), [](const std::string& line, int number) {
         const json request = json::parse(line);
         if (request["execute"] == "bad") {
-            return json{{"error", {{"class", "CommandNotFound"}, {"desc", "no such"}}}, {"id", request["id"]}}.dump() + "\n";
+            return json{{"error", {{"class", "CommandNotFound"}, {"desc", "no such"}}}, {"id", request["id"]}}.dump() +
+                   "\n";
         }
         return reply_to(line, number);
     });
@@ -168,7 +172,8 @@ TEST(QmpClient, PrettyPrintedMessagesAndEventsInBetween) {
     const Folder folder;
     const Server server(folder.file("s"), json::parse(kGreeting).dump(4), [](const std::string& line, int) {
         const json event = {{"event", "STOP"}, {"data", {{"text", "} { \" \\"}}}};
-        return event.dump(4) + "\r\n" + json{{"return", 1}, {"id", 999}}.dump(4) + "\r\n" + reply_to(line, {{"a", {{"b", 2}}}});
+        return event.dump(4) + "\r\n" + json{{"return", 1}, {"id", 999}}.dump(4) + "\r\n" +
+               reply_to(line, {{"a", {{"b", 2}}}});
     });
     auto qmp = QmpClient::connect(folder.file("s"), 5s);
     ASSERT_TRUE(qmp) << qmp.error().to_string();
@@ -198,12 +203,14 @@ TEST(QmpClient, NoGreetingIsBusy) {
 TEST(QmpClient, WhatDoesNotSpeakQmp) {
     const Folder folder;
     int number = 0;
-    for (const char* greeting : {"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ", "[1]", "{}", "{\"QMP\"", "null"}) {
+    for (const char* greeting :
+         {"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ", "[1]", "{}", "{\"QMP\"", "null"}) {
         const std::string path = folder.file(std::to_string(number++));
         const Server server(path, greeting, polite(1));
         const auto qmp = QmpClient::connect(path, 200ms);
         ASSERT_FALSE(qmp) << greeting;
-        EXPECT_TRUE(qmp.error().code == Errc::malformed || qmp.error().code == Errc::busy) << greeting << qmp.error().to_string();
+        EXPECT_TRUE(qmp.error().code == Errc::malformed || qmp.error().code == Errc::busy)
+            << greeting << qmp.error().to_string();
     }
 }
 
@@ -212,7 +219,8 @@ TEST(QmpClient, ErrorsAndHangUps) {
     EXPECT_EQ(QmpClient::connect(folder.file("none"), 1s).error().code, Errc::not_found);
     EXPECT_EQ(QmpClient::connect("", 1s).error().code, Errc::usage);
     {
-        const Server server(folder.file("s"), std::string(kGreeting), [](const std::string& line, int n) { return n < 2 ? reply_to(line, n) : std::string(); });
+        const Server server(folder.file("s"), std::string(kGreeting),
+                            [](const std::string& line, int n) { return n < 2 ? reply_to(line, n) : std::string(); });
         auto qmp = QmpClient::connect(folder.file("s"), 5s);
         ASSERT_TRUE(qmp);
         ASSERT_TRUE((*qmp)->execute("x"));
@@ -225,8 +233,9 @@ TEST(QmpClient, ErrorsAndHangUps) {
 
 TEST(QmpClient, SilenceEndsInTime) {
     const Folder folder;
-    const Server server(folder.file("s"), std::string(kGreeting),
-                        [](const std::string& line, int number) { return number == 0 ? reply_to(line, 0) : std::string(" "); });
+    const Server server(folder.file("s"), std::string(kGreeting), [](const std::string& line, int number) {
+        return number == 0 ? reply_to(line, 0) : std::string(" ");
+    });
     auto qmp = QmpClient::connect(folder.file("s"), 5s);
     ASSERT_TRUE(qmp);
     (*qmp)->set_command_timeout(50ms);
@@ -247,14 +256,16 @@ TEST(QmpClient, FloodsAreBounded) {
     for (const auto& [flood, code] : floods) {
         const std::string path = folder.file(std::to_string(number++));
         const std::string text = flood;
-        const Server server(path, std::string(kGreeting), [text](const std::string& line, int n) { return n == 0 ? reply_to(line, 0) : text; });
+        const Server server(path, std::string(kGreeting),
+                            [text](const std::string& line, int n) { return n == 0 ? reply_to(line, 0) : text; });
         auto qmp = QmpClient::connect(path, 5s);
         ASSERT_TRUE(qmp);
         EXPECT_EQ((*qmp)->execute("x").error().code, code) << number;
     }
     std::string events;
     for (int i = 0; i < 11'000; ++i) events += "{\"event\": \"E\"}\r\n";
-    const Server server(folder.file("e"), std::string(kGreeting), [events](const std::string& line, int n) { return n == 0 ? reply_to(line, 0) : events; });
+    const Server server(folder.file("e"), std::string(kGreeting),
+                        [events](const std::string& line, int n) { return n == 0 ? reply_to(line, 0) : events; });
     auto qmp = QmpClient::connect(folder.file("e"), 5s);
     ASSERT_TRUE(qmp);
     EXPECT_EQ((*qmp)->execute("x").error().code, Errc::limit);
@@ -283,7 +294,8 @@ TEST(QmpClient, LongAndAbstractNames) {
 
 TEST(QmpMessage, OnlyObjects) {
     EXPECT_TRUE(parse_qmp_message(R"({"a": 1})"));
-    for (const char* text : {"", "1", "[]", "\"x\"", "{", "{\"a\"}", "{\"a\": nul}", "{\"a\": \"\\ud800\"}", "{} x {"}) {
+    for (const char* text :
+         {"", "1", "[]", "\"x\"", "{", "{\"a\"}", "{\"a\": nul}", "{\"a\": \"\\ud800\"}", "{} x {"}) {
         const auto message = parse_qmp_message(text);
         EXPECT_FALSE(message) << text;
     }

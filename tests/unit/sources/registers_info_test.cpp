@@ -88,7 +88,8 @@ TEST(InfoRegisters, LongMode) {
     EXPECT_EQ(s.gdt.limit, 0x7fu);
     EXPECT_EQ(s.idt.base, 0xfffffe0000000000u);
     EXPECT_EQ(s.idt.limit, 0xfffu);
-    const std::array<std::uint64_t, 16> gpr{1, 3, 0x4000000000000000, 0xffffffff82a1b940, 0xffffffff82a03e88, 7, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    const std::array<std::uint64_t, 16> gpr{
+        1, 3, 0x4000000000000000, 0xffffffff82a1b940, 0xffffffff82a03e88, 7, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15};
     EXPECT_EQ(s.gpr, gpr);
     EXPECT_FALSE(s.lstar || s.star || s.kernel_gs_base || s.sysenter_eip);
 }
@@ -112,9 +113,10 @@ TEST(InfoRegisters, ThirtyTwoBitCodeInLongMode) {
     std::string text(kLong);
     const std::size_t begin = text.find("RAX");
     const std::size_t end = text.find("ES =");
-    text.replace(begin, end - begin,
-                 "EAX=00000001 EBX=00000002 ECX=00000003 EDX=00000004\nESI=00000005 EDI=00000006 EBP=00000007 ESP=ffb00008\n"
-                 "EIP=08049000 EFL=00000202 [-------] CPL=3 II=0 A20=1 SMM=0 HLT=0\n");
+    text.replace(
+        begin, end - begin,
+        "EAX=00000001 EBX=00000002 ECX=00000003 EDX=00000004\nESI=00000005 EDI=00000006 EBP=00000007 ESP=ffb00008\n"
+        "EIP=08049000 EFL=00000202 [-------] CPL=3 II=0 A20=1 SMM=0 HLT=0\n");
     const auto states = parse_info_registers(text);
     ASSERT_TRUE(states);
     EXPECT_EQ(states->front().rip, 0x8049000u);
@@ -136,8 +138,9 @@ TEST(InfoRegisters, RefusesWhatIsNotWhole) {
     };
     EXPECT_TRUE(refused(""));
     EXPECT_TRUE(refused("unknown command: 'info registers'\n"));
-    for (const std::string_view line : {"CR3=0000000003a1a000 ", "EFER=0000000000000d01", "GDT=     fffffe0000001000 0000007f",
-                                        "RIP=ffffffff81c17a0b ", "R15=000000000000000f", "GS =0000 ffff88800f000000 00000000 00000000"}) {
+    for (const std::string_view line :
+         {"CR3=0000000003a1a000 ", "EFER=0000000000000d01", "GDT=     fffffe0000001000 0000007f",
+          "RIP=ffffffff81c17a0b ", "R15=000000000000000f", "GS =0000 ffff88800f000000 00000000 00000000"}) {
         EXPECT_TRUE(refused(replaced(kLong, line, ""))) << line;
     }
     EXPECT_TRUE(refused(replaced(kLong, "CR3=0000000003a1a000", "CR3=0000000003a1a000 CR3=0000000003a1b000")));

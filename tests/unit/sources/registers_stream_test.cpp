@@ -97,12 +97,14 @@ VcpuState known(std::uint32_t index) {
     s.rip = 1;
     s.cr3 = 2;
     s.gpr = {};
-    s.star = s.lstar = s.cstar = s.sfmask = s.kernel_gs_base = s.sysenter_cs = s.sysenter_esp = s.sysenter_eip = std::nullopt;
+    s.star = s.lstar = s.cstar = s.sfmask = s.kernel_gs_base = s.sysenter_cs = s.sysenter_esp = s.sysenter_eip =
+        std::nullopt;
     return s;
 }
 
 TEST(DeviceStream, TakesTheWholeStateOfEveryVcpu) {
-    const auto bytes = Stream().other_section().cpu(complete(0)).other_section().cpu(complete(1)).other_section().u8(0).bytes();
+    const auto bytes =
+        Stream().other_section().cpu(complete(0)).other_section().cpu(complete(1)).other_section().u8(0).bytes();
     const auto states = read_device_stream(bytes, {known(0), known(1)});
     ASSERT_TRUE(states);
     ASSERT_EQ(states->size(), 2u);

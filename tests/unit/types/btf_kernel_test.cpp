@@ -40,7 +40,8 @@ TEST_F(KernelBtf, Extent) {
 }
 
 TEST_F(KernelBtf, HoldsTheCoreStructures) {
-    for (const char* name : {"task_struct", "mm_struct", "cred", "module", "file", "dentry", "inode", "super_block", "list_head"}) {
+    for (const char* name :
+         {"task_struct", "mm_struct", "cred", "module", "file", "dentry", "inode", "super_block", "list_head"}) {
         const auto id = types_->find(name);
         ASSERT_TRUE(id.has_value()) << id.error().to_string();
         EXPECT_EQ(types_->type(*id)->kind, TypeKind::structure);
@@ -48,7 +49,7 @@ TEST_F(KernelBtf, HoldsTheCoreStructures) {
     const TypeId task = *types_->find("task_struct");
     EXPECT_EQ(types_->field(task, "comm")->size, 16u);
     EXPECT_EQ(types_->field(task, "tasks.prev")->offset(), types_->field(task, "tasks")->offset() + 8);
-    EXPECT_TRUE(types_->field(*types_->find("dentry"), "d_name.len").has_value());   // an anonymous structure in a union
+    EXPECT_TRUE(types_->field(*types_->find("dentry"), "d_name.len").has_value());  // an anonymous structure in a union
     EXPECT_TRUE(types_->field(*types_->find("pid"), "numbers[0].nr").has_value());
 }
 
@@ -71,10 +72,12 @@ TEST_F(KernelBtf, EveryNamedMemberIsFound) {
 #ifdef VITRINE_TYPES_PAHOLE
 TEST_F(KernelBtf, DefinitionsAgreeWithPahole) {
     for (const char* name : {"task_struct", "mm_struct", "sock", "sk_buff", "page", "dentry", "module"}) {
-        const std::string command = std::string(VITRINE_TYPES_PAHOLE) + " -C " + name + " " + kKernelBtf + " 2>/dev/null";
+        const std::string command = std::string(VITRINE_TYPES_PAHOLE) + " -C " + name + " " + kKernelBtf +
+                                    " 2>/dev/null";
         const std::string theirs = test::output_of(command);
         if (theirs.empty()) GTEST_SKIP() << "this pahole does not read this kernel's BTF";
-        EXPECT_EQ(test::layout_comments(types_->definition(*types_->find(name))), test::layout_comments(theirs)) << name;
+        EXPECT_EQ(test::layout_comments(types_->definition(*types_->find(name))), test::layout_comments(theirs))
+            << name;
     }
 }
 #endif

@@ -52,8 +52,8 @@ TEST(MalformedBtf, EveryWordReplacedByExtremes) {
     std::size_t accepted = 0;
     std::size_t refused = 0;
     for (std::size_t at = 0; at + 4 <= blob.size(); at += 4) {
-        for (const std::uint32_t value : {0u, 1u, 2u, 0x7fu, 0xffffu, 0x7fffffffu, 0x80000000u, 0xfffffffcu, 0xffffffffu,
-                                          0x84ffffffu, 0x13000001u, 0x0400ffffu}) {
+        for (const std::uint32_t value : {0u, 1u, 2u, 0x7fu, 0xffffu, 0x7fffffffu, 0x80000000u, 0xfffffffcu,
+                                          0xffffffffu, 0x84ffffffu, 0x13000001u, 0x0400ffffu}) {
             auto damaged = blob;
             std::memcpy(damaged.data() + at, &value, sizeof value);
             const auto types = parse_btf(damaged, "");

@@ -185,8 +185,8 @@ TEST(ParseBtf, ReadsOldBitFields) {
 TEST(ParseSplitBtf, GoesOnFromItsBase) {
     const BtfWriter base = test::sample_btf();
     BtfWriter split(base.next_id(), base.string_bytes());
-    split.structure("tun_struct", 8, {{"task", 1, 0}});           // type 1 is the base's
-    split.structure("task_struct", 4, {{"wrong", 1, 0}});         // redeclared, different
+    split.structure("tun_struct", 8, {{"task", 1, 0}});    // type 1 is the base's
+    split.structure("task_struct", 4, {{"wrong", 1, 0}});  // redeclared, different
     const auto types = parse_split_btf(base.blob(), split.blob(), "BTF of tun");
     ASSERT_TRUE(types.has_value()) << types.error().to_string();
     EXPECT_EQ((*types)->size(), split.next_id());

@@ -60,7 +60,7 @@ TEST_F(Catalog, FieldsByPath) {
         return field ? field->offset() : 0;
     };
     EXPECT_EQ(offset("state"), 0u);
-    EXPECT_EQ(offset("raw"), 8u);   // a union inside a structure, both anonymous
+    EXPECT_EQ(offset("raw"), 8u);  // a union inside a structure, both anonymous
     EXPECT_EQ(offset("low"), 8u);
     EXPECT_EQ(offset("comm"), 16u);
     EXPECT_EQ(offset("comm[3]"), 19u);

@@ -69,7 +69,8 @@ TEST(Definition, StructureWithOffsets) {
 TEST(Definition, EnumerationsTypedefsAndOthers) {
     const auto types = parsed(test::sample_btf());
     ASSERT_NE(types, nullptr);
-    EXPECT_EQ(types->definition(*types->find("pid_type")), "enum pid_type {\n\tPIDTYPE_PID = 0,\n\tPIDTYPE_MAX = 4,\n};\n");
+    EXPECT_EQ(types->definition(*types->find("pid_type")),
+              "enum pid_type {\n\tPIDTYPE_PID = 0,\n\tPIDTYPE_MAX = 4,\n};\n");
     EXPECT_THAT(types->definition(*types->find("wide")), HasSubstr("TOP = 9223372036854775809,"));
     EXPECT_EQ(types->definition(*types->find("u32")), "typedef __u32 u32;\n");
     EXPECT_EQ(types->definition(1u << 30), "");

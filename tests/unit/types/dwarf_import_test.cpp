@@ -32,8 +32,9 @@ std::map<std::string, std::string> layouts(const TypeCatalog& types) {
         if (type.name == 0 || (type.kind != TypeKind::structure && type.kind != TypeKind::union_)) continue;
         std::string text = "size " + std::to_string(type.size) + "\n";
         for (const Member& m : types.members(type)) {
-            text += std::string(types.name(m.name)) + " " + std::to_string(m.bit_offset) + ":" + std::to_string(m.bit_size) +
-                    " " + std::to_string(types.size_of(m.type).value_or(0)) + " " + types.declaration(m.type, "x") + "\n";
+            text += std::string(types.name(m.name)) + " " + std::to_string(m.bit_offset) + ":" +
+                    std::to_string(m.bit_size) + " " + std::to_string(types.size_of(m.type).value_or(0)) + " " +
+                    types.declaration(m.type, "x") + "\n";
         }
         text += types.definition(id);  // anonymous structures inside
         std::string key(types.type_name(id));
@@ -52,16 +53,35 @@ struct Expected {
 
 // By hand, from the x86-64 System V ABI.
 constexpr Expected kExpected[] = {
-    {"list_head", "prev", 64, 0},       {"bits", "a", 0, 1},          {"bits", "b", 1, 3},
-    {"bits", "c", 4, 28},               {"bits", "whole", 32, 0},     {"bits", "d", 64, 5},
-    {"bits", "e", 69, 40},              {"bits", "f", 112, 4},        {"bits", "g", 116, 4},
-    {"bits", "h", 120, 7},              {"bits", "i", 128, 9},        {"bits_packed", "spans", 8, 27},
-    {"bits_packed", "rest", 35, 13},    {"nested", "both", 64, 0},    {"nested", "high", 96, 0},
-    {"nested", "named.raw[3]", 88, 0},  {"nested", "outer.inner_list.prev", 192, 0}, {"nested", "outer.flag", 256, 0},
-    {"nested", "after", 320, 0},        {"arrays", "heads[1].prev", 8 * 24, 0},
-    {"arrays", "mem[2].size", 8 * (64 + 56 + 16 + 20), 0}, {"arrays", "tail[1]", 8 * (64 + 56 + 16 + 24 + 8), 0}, {"zero_length", "none", 64, 0},
-    {"with_empty", "b", 32, 0},         {"functions", "wide", 8 * 80, 0}, {"uses_declared", "pointer", 0, 0},
-    {"self_by_typedef", "holder.value", 64, 0}, {"union words", "halves[1]", 16, 0}, {"words", "low", 0, 4},
+    {"list_head", "prev", 64, 0},
+    {"bits", "a", 0, 1},
+    {"bits", "b", 1, 3},
+    {"bits", "c", 4, 28},
+    {"bits", "whole", 32, 0},
+    {"bits", "d", 64, 5},
+    {"bits", "e", 69, 40},
+    {"bits", "f", 112, 4},
+    {"bits", "g", 116, 4},
+    {"bits", "h", 120, 7},
+    {"bits", "i", 128, 9},
+    {"bits_packed", "spans", 8, 27},
+    {"bits_packed", "rest", 35, 13},
+    {"nested", "both", 64, 0},
+    {"nested", "high", 96, 0},
+    {"nested", "named.raw[3]", 88, 0},
+    {"nested", "outer.inner_list.prev", 192, 0},
+    {"nested", "outer.flag", 256, 0},
+    {"nested", "after", 320, 0},
+    {"arrays", "heads[1].prev", 8 * 24, 0},
+    {"arrays", "mem[2].size", 8 * (64 + 56 + 16 + 20), 0},
+    {"arrays", "tail[1]", 8 * (64 + 56 + 16 + 24 + 8), 0},
+    {"zero_length", "none", 64, 0},
+    {"with_empty", "b", 32, 0},
+    {"functions", "wide", 8 * 80, 0},
+    {"uses_declared", "pointer", 0, 0},
+    {"self_by_typedef", "holder.value", 64, 0},
+    {"union words", "halves[1]", 16, 0},
+    {"words", "low", 0, 4},
 };
 
 void expect_layouts(const TypeCatalog& types) {
@@ -97,7 +117,8 @@ TEST(ImportDwarf, ArraysOfSeveralDimensions) {
 }
 
 TEST(ImportDwarf, VersionsAgree) {
-    EXPECT_EQ(layouts(*imported(fixture("types_fixture_dwarf4.so"))), layouts(*imported(fixture("types_fixture_dwarf5.so"))));
+    EXPECT_EQ(layouts(*imported(fixture("types_fixture_dwarf4.so"))),
+              layouts(*imported(fixture("types_fixture_dwarf5.so"))));
 }
 
 TEST(ImportDwarf, RelocatableFile) {
@@ -148,9 +169,12 @@ TEST(ImportDwarf, DefinitionsAgreeWithPahole) {
     const auto types = imported(path);
     ASSERT_NE(types, nullptr);
     for (const char* name : {"list_head", "nested", "arrays", "functions", "bits", "with_empty", "defined_in_two"}) {
-        const std::string theirs = test::output_of(std::string(VITRINE_TYPES_PAHOLE) + " -F dwarf -C " + name + " " + path);
+        const std::string theirs = test::output_of(std::string(VITRINE_TYPES_PAHOLE) + " -F dwarf -C " + name + " " +
+                                                   path);
         ASSERT_THAT(theirs, HasSubstr(name));
-        EXPECT_EQ(test::layout_comments(types->definition(*types->find(name))), test::layout_comments(theirs)) << name << "\n" << theirs;
+        EXPECT_EQ(test::layout_comments(types->definition(*types->find(name))), test::layout_comments(theirs))
+            << name << "\n"
+            << theirs;
     }
 }
 #endif

@@ -30,22 +30,26 @@ Result<KernelImage> image_of_root(PhysicalMemory& memory, PagingMode mode, Gpa r
     image.root = root;
     // 1 GiB of 4 KiB pages is 262,144 entries; twice that is more than an honest table can hold here.
     const WalkBudget budget{1u << 19, std::chrono::milliseconds(500)};
-    const WalkReport report = for_each_mapping(
-        memory, mode, root, Gva{kLowestText}, Gva{kHighestImage - 1}, budget, [&](const MappedRun& run) {
-            if (run.user) return true;  // the kernel never maps its image for user mode
-            if (image.runs.empty()) {
-                image.text_va = run.va;
-                image.text_pa = run.pa;
-            }
-            // Modules and fixmaps in this range lie at another distance from their physical pages.
-            if (run.pa.value - run.va.value == image.virtual_to_physical()) image.runs.push_back(run);
-            return image.runs.size() < kMaxRuns;
-        });
+    const WalkReport report = for_each_mapping(memory, mode, root, Gva{kLowestText}, Gva{kHighestImage - 1}, budget,
+                                               [&](const MappedRun& run) {
+                                                   if (run.user)
+                                                       return true;  // the kernel never maps its image for user mode
+                                                   if (image.runs.empty()) {
+                                                       image.text_va = run.va;
+                                                       image.text_pa = run.pa;
+                                                   }
+                                                   // Modules and fixmaps in this range lie at another distance from their physical pages.
+                                                   if (run.pa.value - run.va.value == image.virtual_to_physical())
+                                                       image.runs.push_back(run);
+                                                   return image.runs.size() < kMaxRuns;
+                                               });
     if (image.runs.empty() || image.mapped_bytes() < kMinImage) {
-        return Error::make_at(Errc::not_found, Origin::guest, root.value, "no kernel image mapped by this page-table root");
+        return Error::make_at(Errc::not_found, Origin::guest, root.value,
+                              "no kernel image mapped by this page-table root");
     }
     if (report.end == WalkEnd::budget || report.end == WalkEnd::stopped) {
-        return Error::make_at(Errc::limit, Origin::guest, root.value, "page tables map more than a kernel image can have");
+        return Error::make_at(Errc::limit, Origin::guest, root.value,
+                              "page tables map more than a kernel image can have");
     }
     return image;
 }

@@ -23,12 +23,12 @@ inline constexpr std::uint64_t kHighestImage = kStartKernelMap + 0x4000'0000;  /
 
 struct KernelImage {
     PagingMode paging = PagingMode::x86_64_4level;
-    Gpa root;                     // tables that map it: a process's or the kernel's own
-    Gva text_va;                  // lowest mapped page: _text
+    Gpa root;     // tables that map it: a process's or the kernel's own
+    Gva text_va;  // lowest mapped page: _text
     Gpa text_pa;
     std::vector<MappedRun> runs;  // all runs at the same distance between virtual and physical address
     FindRoute route = FindRoute::registers;
-    std::string found_by;         // one line: "vCPU 0, CR3 0x1a2b000", "34 page-table roots agree"
+    std::string found_by;  // one line: "vCPU 0, CR3 0x1a2b000", "34 page-table roots agree"
 
     [[nodiscard]] std::uint64_t virtual_to_physical() const { return text_pa.value - text_va.value; }  // modulo 2^64
     [[nodiscard]] std::uint64_t mapped_bytes() const;

@@ -18,11 +18,13 @@ bool for_each_page_start(PhysicalMemory& memory, Progress progress, Visit visit)
     std::vector<std::byte> bytes;
     for (const MemoryRange& range : memory.ranges()) {
         const std::uint64_t end = range.start.value + range.size;
-        for (std::uint64_t at = (range.start.value + kPageSize - 1) / kPageSize * kPageSize; at < end && end - at >= kPageSize;) {
+        for (std::uint64_t at = (range.start.value + kPageSize - 1) / kPageSize * kPageSize;
+             at < end && end - at >= kPageSize;) {
             const std::uint64_t size = std::min(kChunk, end - at) / kPageSize * kPageSize;
             for (const MemoryRange& part : memory.populated({Gpa{at}, size})) {
                 const std::uint64_t first = part.start.value / kPageSize * kPageSize;
-                const std::uint64_t last = std::min(end, (part.start.value + part.size + kPageSize - 1) / kPageSize * kPageSize);
+                const std::uint64_t last = std::min(
+                    end, (part.start.value + part.size + kPageSize - 1) / kPageSize * kPageSize);
                 const std::size_t pages = static_cast<std::size_t>((last - first) / kPageSize);
                 bytes.assign(pages * Width, std::byte{0});
                 if (!memory.read_strided(Gpa{first}, kPageSize, Width, pages, bytes)) continue;

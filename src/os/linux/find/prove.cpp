@@ -12,7 +12,8 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint64_t kMaxRegion = 48u << 20;   // read-only data has some 14 MiB; in whole images it begins after some 20 MiB of text
+constexpr std::uint64_t kMaxRegion =
+    48u << 20;  // read-only data has some 14 MiB; in whole images it begins after some 20 MiB of text
 constexpr std::uint64_t kMaxBtf = 64u << 20;
 constexpr std::size_t kBannerMax = 1024;
 constexpr std::string_view kBannerStart = "Linux version ";
@@ -21,7 +22,8 @@ class StepTimer {
 public:
     StepTimer(std::vector<AttachStep>& steps, std::string name) : steps_(steps), name_(std::move(name)) {}
     void done(std::string outcome) {
-        const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin_);
+        const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                                                begin_);
         steps_.push_back({std::move(name_), took, std::move(outcome)});
     }
 
@@ -53,15 +55,23 @@ KernelSymbols look_up_symbols(const ImageRegion& region, const KallsymsLayout& l
 
 // Finds the symbol table whose _text is the image's own first page.
 Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, std::vector<MappedRun> places) {
-    Error last = Error::with_text(Errc::not_found, Origin::symbols, "no kernel symbol table (kallsyms) in the image's data");
+    Error last = Error::with_text(Errc::not_found, Origin::symbols,
+                                  "no kernel symbol table (kallsyms) in the image's data");
     for (const MappedRun& place : places) {
         StepTimer read_step(kernel.steps, "read the kernel's read-only data");
         auto region = read_region(memory, kernel.image, place.va, std::min(place.size, kMaxRegion));
-        if (!region) { last = region.error(); continue; }
-        read_step.done(fmt::format("{:.1f} MiB at {:#x}", static_cast<double>(region->bytes.size()) / (1 << 20), place.va.value));
+        if (!region) {
+            last = region.error();
+            continue;
+        }
+        read_step.done(
+            fmt::format("{:.1f} MiB at {:#x}", static_cast<double>(region->bytes.size()) / (1 << 20), place.va.value));
         StepTimer find_step(kernel.steps, "find the symbol table");
         const auto layouts = find_kallsyms(region->bytes, region->va);
-        if (!layouts) { last = layouts.error(); continue; }
+        if (!layouts) {
+            last = layouts.error();
+            continue;
+        }
         for (const KallsymsLayout& layout : *layouts) {
             KernelSymbols symbols = look_up_symbols(*region, layout);
             if (symbols.get(SymbolId::text) != kernel.image.text_va) {
@@ -147,7 +157,8 @@ Result<void> check_task_list(const AddressSpace& space, ProvenKernel& kernel) {
     }
     const std::string what = report.nodes == 0 && report.end == WalkEnd::complete
                                  ? std::string("the task list is empty")
-                                 : fmt::format("the task list is {} after {} tasks", to_string(report.end), report.nodes);
+                                 : fmt::format("the task list is {} after {} tasks", to_string(report.end),
+                                               report.nodes);
     // A CPU that runs on these page tables is proof enough that this is the kernel; then the list itself is what is wrong,
     // and the answer about processes will say so.
     if (kernel.image.route != FindRoute::registers) return refused(what);
@@ -163,7 +174,8 @@ Result<void> take_btf(PhysicalMemory& memory, ProvenKernel& kernel) {
     if (size > kMaxBtf) return Error::make(Errc::limit, Origin::types, "the kernel's BTF is too large");
     StepTimer step(kernel.steps, "decode the types (BTF)");
     std::optional<ImageRegion> apart;
-    if (!kernel.region || !kernel.region->contains(*start, size)) apart = VITRINE_TRY(read_region(memory, kernel.image, *start, size));
+    if (!kernel.region || !kernel.region->contains(*start, size))
+        apart = VITRINE_TRY(read_region(memory, kernel.image, *start, size));
     const auto blob = (apart ? *apart : *kernel.region).at(*start, size);
     kernel.types = VITRINE_TRY(parse_btf(blob, "BTF of the kernel"));
     kernel.layout = resolve_layout(*kernel.types);
@@ -176,10 +188,11 @@ Result<void> take_btf(PhysicalMemory& memory, ProvenKernel& kernel) {
 
 Result<void> take_given_types(ProvenKernel& kernel, const ProveOptions& options) {
     if (!options.given_build_id.empty() && !kernel.build_id.empty() && options.given_build_id != kernel.build_id) {
-        return Error::with_text(Errc::inconsistent, Origin::user,
-                                fmt::format("{} is of another build: its build-id is {}, the guest's {}", options.given_types_from,
-                                            options.given_build_id, kernel.build_id),
-                                "give the vmlinux of this very kernel, or none: the types are usually in the guest's memory");
+        return Error::with_text(
+            Errc::inconsistent, Origin::user,
+            fmt::format("{} is of another build: its build-id is {}, the guest's {}", options.given_types_from,
+                        options.given_build_id, kernel.build_id),
+            "give the vmlinux of this very kernel, or none: the types are usually in the guest's memory");
     }
     kernel.types = options.given_types;
     kernel.layout = resolve_layout(*kernel.types);
@@ -194,7 +207,8 @@ Result<void> take_recovered(PhysicalMemory& memory, ProvenKernel& kernel, const 
     RecoveredLayout recovered = recover_layout(space, kernel.symbols);
     kernel.layout = recovered.layout;
     kernel.layout_source = LayoutSource::recovered;
-    kernel.layout_account = fmt::format("recovered from symbols and invariants: {} members ({})", kernel.layout.present_count(), why);
+    kernel.layout_account = fmt::format("recovered from symbols and invariants: {} members ({})",
+                                        kernel.layout.present_count(), why);
     step.done(fmt::format("{} members", kernel.layout.present_count()));
     return {};
 }
@@ -203,15 +217,17 @@ Result<void> take_layout(PhysicalMemory& memory, ProvenKernel& kernel, const Pro
     if (options.given_types) {
         VITRINE_CHECK(take_given_types(kernel, options));
     } else {
-        auto btf = options.ignore_btf ? Result<void>(Error::make(Errc::not_found, Origin::types, "BTF is left out on request"))
-                                      : take_btf(memory, kernel);
+        auto btf = options.ignore_btf
+                       ? Result<void>(Error::make(Errc::not_found, Origin::types, "BTF is left out on request"))
+                       : take_btf(memory, kernel);
         if (!btf) VITRINE_CHECK(take_recovered(memory, kernel, btf.error().to_string()));
     }
     const auto missing = kernel.layout.missing_required();
     if (missing.empty()) return {};
-    return Error::with_text(Errc::unsupported, Origin::types,
-                            fmt::format("this kernel's types do not tell {} (from {})", fmt::join(missing, ", "), kernel.layout_account),
-                            "give its vmlinux with debug information: --symbols FILE");
+    return Error::with_text(
+        Errc::unsupported, Origin::types,
+        fmt::format("this kernel's types do not tell {} (from {})", fmt::join(missing, ", "), kernel.layout_account),
+        "give its vmlinux with debug information: --symbols FILE");
 }
 
 }  // namespace
@@ -219,18 +235,22 @@ Result<void> take_layout(PhysicalMemory& memory, ProvenKernel& kernel, const Pro
 Result<ImageRegion> read_region(PhysicalMemory& memory, const KernelImage& image, Gva va, std::uint64_t size) {
     ImageRegion region;
     region.va = va;
-    if (size == 0 || size > kMaxRegion) return Error::make_at(Errc::limit, Origin::guest, va.value, "piece of the kernel image");
+    if (size == 0 || size > kMaxRegion)
+        return Error::make_at(Errc::limit, Origin::guest, va.value, "piece of the kernel image");
     // Bounded by what memory there is, whatever the guest's tables claim.
-    if (size > memory.total_size()) return Error::make_at(Errc::fault, Origin::guest, va.value, "piece of the kernel image");
+    if (size > memory.total_size())
+        return Error::make_at(Errc::fault, Origin::guest, va.value, "piece of the kernel image");
     region.bytes = LargeBuffer(static_cast<std::size_t>(size));
-    if (region.bytes.size() != size) return Error::make(Errc::limit, Origin::source, "memory for a copy of the kernel image");
+    if (region.bytes.size() != size)
+        return Error::make(Errc::limit, Origin::source, "memory for a copy of the kernel image");
     auto read = memory.read(physical(image, va), region.bytes.span());
     if (read) return region;
     // A hole inside (freed init memory that was ballooned away, say) leaves zeros; the checks decide whether that matters.
     std::vector<ReadOp> pages;
     for (std::uint64_t at = 0; at < size; at += kPageSize) {
         const std::uint64_t n = std::min<std::uint64_t>(kPageSize, size - at);
-        pages.push_back({physical(image, va).wrap_plus(at), region.bytes.span().subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n))});
+        pages.push_back({physical(image, va).wrap_plus(at),
+                         region.bytes.span().subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n))});
     }
     VITRINE_CHECK(memory.read(pages));
     for (const ReadOp& page : pages) {
@@ -268,7 +288,8 @@ Result<ProvenKernel> prove_kernel(PhysicalMemory& memory, KernelImage image, con
     if (places.size() > 4) places.resize(4);
     places.push_back(whole_image(kernel.image));
     VITRINE_CHECK(take_symbols(memory, kernel, std::move(places)));
-    kernel.checks.push_back(fmt::format("the symbol table is consistent: {} symbols, _text is the image's first page", kernel.kallsyms.num_syms));
+    kernel.checks.push_back(fmt::format("the symbol table is consistent: {} symbols, _text is the image's first page",
+                                        kernel.kallsyms.num_syms));
     VITRINE_CHECK(check_image(memory, kernel));
     kernel.build_id = read_build_id(memory, kernel);
     VITRINE_CHECK(take_layout(memory, kernel, options));

@@ -22,7 +22,8 @@ struct ImageRegion {
     Gva va;
     LargeBuffer bytes;
     [[nodiscard]] bool contains(Gva address, std::uint64_t size) const {
-        return address >= va && address.value - va.value <= bytes.size() && size <= bytes.size() - (address.value - va.value);
+        return address >= va && address.value - va.value <= bytes.size() &&
+               size <= bytes.size() - (address.value - va.value);
     }
     [[nodiscard]] std::span<const std::byte> at(Gva address, std::uint64_t size) const {  // precondition: contains()
         return bytes.span().subspan(static_cast<std::size_t>(address.value - va.value), static_cast<std::size_t>(size));
@@ -34,24 +35,24 @@ enum class LayoutSource : std::uint8_t { btf, vmlinux, recovered, cache };
 
 struct ProvenKernel {
     KernelImage image;
-    Gpa root;                       // init_top_pgt
+    Gpa root;  // init_top_pgt
     KernelSymbols symbols;
     Layout layout;
     LayoutSource layout_source = LayoutSource::btf;
-    std::string layout_account;     // one line
+    std::string layout_account;  // one line
     std::string banner;
     std::string build_id;
-    Gva region_va;                  // the read-only data that holds kallsyms
+    Gva region_va;  // the read-only data that holds kallsyms
     std::uint64_t region_size = 0;
     KallsymsLayout kallsyms;
-    std::optional<ImageRegion> region;                  // kept when it was read on the way; empty from the cache
-    std::shared_ptr<const TypeCatalog> types;           // when parsed on the way
-    std::vector<std::string> checks;                    // passed, in order
+    std::optional<ImageRegion> region;         // kept when it was read on the way; empty from the cache
+    std::shared_ptr<const TypeCatalog> types;  // when parsed on the way
+    std::vector<std::string> checks;           // passed, in order
     std::vector<AttachStep> steps;
 };
 
 struct ProveOptions {
-    std::shared_ptr<const TypeCatalog> given_types;     // from --symbols FILE
+    std::shared_ptr<const TypeCatalog> given_types;  // from --symbols FILE
     std::string given_types_from;
     std::string given_build_id;
     bool ignore_btf = false;

@@ -67,13 +67,15 @@ std::string disagreement(const GuestRamMap& map, const MemoryLayout& layout) {
         if (end > kFourGiB) high_bytes += end - std::max(extent.start.value, kFourGiB);
     }
     if (map.high_bytes != high_bytes) {
-        return fmt::format("the guest's {} has {:#x} bytes of RAM above 4 GiB, this layout {:#x}", map.source, map.high_bytes, high_bytes);
+        return fmt::format("the guest's {} has {:#x} bytes of RAM above 4 GiB, this layout {:#x}", map.source,
+                           map.high_bytes, high_bytes);
     }
     // Firmware keeps some megabytes below the hole for itself (ACPI tables, SMRAM); a padded file has zeros up to 4 GiB.
     constexpr std::uint64_t kFirmware = 64u << 20;
     const bool padded = layout.extents.size() == 1 && high_bytes > 0;
     if (map.source == "e820_table" && !padded && (low_end < map.low_end || low_end - map.low_end > kFirmware)) {
-        return fmt::format("the guest's {} ends at {:#x} below 4 GiB, this layout at {:#x}", map.source, map.low_end, low_end);
+        return fmt::format("the guest's {} ends at {:#x} below 4 GiB, this layout at {:#x}", map.source, map.low_end,
+                           low_end);
     }
     return {};
 }

@@ -11,9 +11,9 @@
 namespace vitrine::linux_os {
 
 struct GuestRamMap {
-    std::uint64_t low_end = 0;      // end of the highest usable range below 4 GiB
-    std::uint64_t high_bytes = 0;   // usable bytes from 4 GiB on
-    std::string source;             // "e820_table", "max_pfn"
+    std::uint64_t low_end = 0;     // end of the highest usable range below 4 GiB
+    std::uint64_t high_bytes = 0;  // usable bytes from 4 GiB on
+    std::string source;            // "e820_table", "max_pfn"
 };
 
 // nullopt: the guest's map could not be read.

@@ -11,11 +11,11 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint64_t kChunk = 64u << 20;         // looked at between two attempts to prove something
+constexpr std::uint64_t kChunk = 64u << 20;  // looked at between two attempts to prove something
 constexpr std::uint64_t kLastEntry = 511 * 8;
-constexpr std::size_t kRootsKept = 8;               // roots remembered for one target
-constexpr std::size_t kMaxTargets = 1u << 16;       // a hostile guest can fill RAM with entries; honest ones give hundreds
-constexpr std::size_t kMaxProofs = 64;              // candidates handed on
+constexpr std::size_t kRootsKept = 8;          // roots remembered for one target
+constexpr std::size_t kMaxTargets = 1u << 16;  // a hostile guest can fill RAM with entries; honest ones give hundreds
+constexpr std::size_t kMaxProofs = 64;         // candidates handed on
 constexpr std::chrono::milliseconds kPatience{1000};
 
 struct Votes {
@@ -32,8 +32,9 @@ bool is_table_entry(std::uint64_t entry) {
 }
 
 bool in_ram(std::span<const MemoryRange> ranges, std::uint64_t page) {
-    const auto after = std::upper_bound(ranges.begin(), ranges.end(), page,
-                                        [](std::uint64_t value, const MemoryRange& r) { return value < r.start.value; });
+    const auto after = std::upper_bound(
+        ranges.begin(), ranges.end(), page,
+        [](std::uint64_t value, const MemoryRange& r) { return value < r.start.value; });
     if (after == ranges.begin()) return false;
     const MemoryRange& range = *std::prev(after);
     return page - range.start.value < range.size && range.size - (page - range.start.value) >= kPageSize;
@@ -46,7 +47,9 @@ public:
     void count(MemoryRange chunk) {
         const std::size_t pages = static_cast<std::size_t>(chunk.size / kPageSize);
         entries_.assign(pages, 0);
-        if (!memory_.read_strided(chunk.start.wrap_plus(kLastEntry), kPageSize, 8, pages, std::as_writable_bytes(std::span(entries_)))) return;
+        if (!memory_.read_strided(chunk.start.wrap_plus(kLastEntry), kPageSize, 8, pages,
+                                  std::as_writable_bytes(std::span(entries_))))
+            return;
         for (std::size_t i = 0; i < pages; ++i) {
             if (!is_table_entry(entries_[i])) continue;
             const std::uint64_t target = entries_[i] & kPteAddressMask;
@@ -105,7 +108,8 @@ private:
     bool prove_target(std::uint64_t target, const Votes& votes) {
         if (maps_image(target) && prove_root(PagingMode::x86_64_4level, votes)) return true;
         const std::uint64_t below = entry(target, 511);
-        return is_table_entry(below) && maps_image(below & kPteAddressMask) && prove_root(PagingMode::x86_64_5level, votes);
+        return is_table_entry(below) && maps_image(below & kPteAddressMask) &&
+               prove_root(PagingMode::x86_64_5level, votes);
     }
 
     bool prove_root(PagingMode mode, const Votes& votes) {
@@ -115,12 +119,13 @@ private:
             if (proofs_ >= kMaxProofs) return false;
             auto image = image_of_root(memory_, mode, Gpa{votes.roots[i]});
             if (!image) continue;
-            const bool data = std::any_of(image->runs.begin(), image->runs.end(), [](const MappedRun& run) { return run.writable; });
+            const bool data = std::any_of(image->runs.begin(), image->runs.end(),
+                                          [](const MappedRun& run) { return run.writable; });
             if (!data) return false;  // the user half of page-table isolation: text only
             ++proofs_;
             image->route = FindRoute::page_tables;
-            image->found_by = fmt::format("{} top-level page table{} share{} it", votes.count, votes.count == 1 ? "" : "s",
-                                          votes.count == 1 ? "s" : "");
+            image->found_by = fmt::format("{} top-level page table{} share{} it", votes.count,
+                                          votes.count == 1 ? "" : "s", votes.count == 1 ? "s" : "");
             return try_image_(std::move(*image));
         }
         return false;
@@ -149,7 +154,8 @@ RouteReport find_by_page_tables(PhysicalMemory& memory, TryImage try_image, Prog
             const std::uint64_t size = std::min(kChunk, end - at) / kPageSize * kPageSize;
             for (const MemoryRange& part : memory.populated({Gpa{at}, size})) {
                 const std::uint64_t first = part.start.value / kPageSize * kPageSize;
-                const std::uint64_t last = std::min(end, (part.start.value + part.size + kPageSize - 1) / kPageSize * kPageSize);
+                const std::uint64_t last = std::min(
+                    end, (part.start.value + part.size + kPageSize - 1) / kPageSize * kPageSize);
                 ballot.count({Gpa{first}, (last - first) / kPageSize * kPageSize});
             }
             at += size;
@@ -166,8 +172,10 @@ RouteReport find_by_page_tables(PhysicalMemory& memory, TryImage try_image, Prog
         report.accepted = true;
         return report;
     }
-    report.account = fmt::format("page tables: {} pages look like a top-level table, {} map something like a kernel image, none passes the checks{}",
-                                 ballot.roots_seen(), ballot.proofs(), ballot.gave_up() ? "; gave up at the limit of candidates" : "");
+    report.account = fmt::format(
+        "page tables: {} pages look like a top-level table, {} map something like a kernel image, none passes the "
+        "checks{}",
+        ballot.roots_seen(), ballot.proofs(), ballot.gave_up() ? "; gave up at the limit of candidates" : "");
     return report;
 }
 

@@ -39,8 +39,9 @@ RouteReport find_by_registers(PhysicalMemory& memory, std::span<const VcpuState>
             break;
         }
     }
-    report.account = fmt::format("registers: {} vCPUs, {} in 64-bit mode, none on the page tables of a Linux kernel that passes the checks",
-                                 vcpus.size(), long_mode);
+    report.account = fmt::format(
+        "registers: {} vCPUs, {} in 64-bit mode, none on the page tables of a Linux kernel that passes the checks",
+        vcpus.size(), long_mode);
     return report;
 }
 

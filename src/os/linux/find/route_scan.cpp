@@ -13,10 +13,22 @@ namespace vitrine::linux_os {
 namespace {
 
 // The token table of kallsyms: digits occur in symbol names, so the tokens '0' to '9' always stand for themselves.
-constexpr std::string_view kAnchor{"0\0" "1\0" "2\0" "3\0" "4\0" "5\0" "6\0" "7\0" "8\0" "9\0", 20};
+constexpr std::string_view kAnchor{
+    "0\0"
+    "1\0"
+    "2\0"
+    "3\0"
+    "4\0"
+    "5\0"
+    "6\0"
+    "7\0"
+    "8\0"
+    "9\0",
+    20};
 constexpr std::uint64_t kChunk = 4u << 20;
-constexpr std::uint64_t kAround = 16u << 20;   // tables and banner lie within this distance of the anchor: read-only data has some 14 MiB
-constexpr std::size_t kMaxAnchors = 64;        // honest guests have up to 20 (NLS tables, page cache)
+constexpr std::uint64_t kAround =
+    16u << 20;  // tables and banner lie within this distance of the anchor: read-only data has some 14 MiB
+constexpr std::size_t kMaxAnchors = 64;  // honest guests have up to 20 (NLS tables, page cache)
 constexpr std::chrono::milliseconds kPatience{3000};
 
 struct Window {
@@ -28,7 +40,8 @@ void read_page_by_page(PhysicalMemory& memory, Window& window) {
     std::vector<ReadOp> pages;
     const std::span<std::byte> all(window.bytes);
     for (std::size_t at = 0; at < all.size(); at += kPageSize) {
-        pages.push_back({window.start.wrap_plus(at), all.subspan(at, std::min<std::size_t>(kPageSize, all.size() - at))});
+        pages.push_back(
+            {window.start.wrap_plus(at), all.subspan(at, std::min<std::size_t>(kPageSize, all.size() - at))});
     }
     if (!memory.read(pages)) {
         window.bytes.clear();
@@ -59,7 +72,8 @@ Window read_window(PhysicalMemory& memory, Gpa centre) {
 // Turns symbol addresses into page tables. Place-relative symbols were computed as if the window were mapped at its physical
 // address, so each symbol's value *is* its physical address; others are virtual, and linux_banner's text in the window tells
 // the distance.
-std::optional<KernelImage> image_of_symbols(PhysicalMemory& memory, const Window& window, const KallsymsLayout& layout) {
+std::optional<KernelImage> image_of_symbols(PhysicalMemory& memory, const Window& window,
+                                            const KallsymsLayout& layout) {
     static constexpr std::array<std::string_view, 3> kWanted = {"linux_banner", "phys_base", "init_top_pgt"};
     const bool relative = layout.addressing == KallsymsAddressing::place_relative;
     const std::optional<Gva> as_if = relative ? std::optional(Gva{window.start.value}) : std::nullopt;
@@ -130,7 +144,8 @@ RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress pr
                 while (from < chunk.size() && anchors < kMaxAnchors && !patience.is_exhausted()) {
                     const void* hit = memmem(chunk.data() + from, chunk.size() - from, kAnchor.data(), kAnchor.size());
                     if (hit == nullptr) break;
-                    const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(hit) - chunk.data());
+                    const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(hit) -
+                                                                        chunk.data());
                     from = offset + 1;
                     ++anchors;
                     if (follow(part.start.wrap_plus(at + offset))) {
@@ -141,8 +156,9 @@ RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress pr
             }
         }
     }
-    report.account = fmt::format("full scan: {} place{} look like a symbol table, none leads to a kernel that passes the checks", anchors,
-                                 anchors == 1 ? "" : "s");
+    report.account = fmt::format(
+        "full scan: {} place{} look like a symbol table, none leads to a kernel that passes the checks", anchors,
+        anchors == 1 ? "" : "s");
     return report;
 }
 

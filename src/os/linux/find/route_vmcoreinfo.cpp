@@ -61,7 +61,9 @@ RouteReport find_by_vmcoreinfo(PhysicalMemory& memory, TryImage try_image, Progr
         return image && try_image(std::move(*image));
     });
     if (!report.accepted) {
-        report.account = fmt::format("VMCOREINFO: {} page{} with that text, none leads to a kernel that passes the checks", texts, texts == 1 ? "" : "s");
+        report.account = fmt::format(
+            "VMCOREINFO: {} page{} with that text, none leads to a kernel that passes the checks", texts,
+            texts == 1 ? "" : "s");
     }
     return report;
 }

@@ -25,8 +25,12 @@ public:
     [[nodiscard]] bool contains(Gva address) const { return index_of(address).has_value(); }
 
     // Preconditions: i < count(), offset + width <= span().
-    [[nodiscard]] std::uint32_t u32(std::size_t i, std::uint32_t offset) const { return load<std::uint32_t>(at(i, offset)); }
-    [[nodiscard]] std::uint64_t u64(std::size_t i, std::uint32_t offset) const { return load<std::uint64_t>(at(i, offset)); }
+    [[nodiscard]] std::uint32_t u32(std::size_t i, std::uint32_t offset) const {
+        return load<std::uint32_t>(at(i, offset));
+    }
+    [[nodiscard]] std::uint64_t u64(std::size_t i, std::uint32_t offset) const {
+        return load<std::uint64_t>(at(i, offset));
+    }
     [[nodiscard]] Gva pointer(std::size_t i, std::uint32_t offset) const { return Gva{u64(i, offset)}; }
     [[nodiscard]] std::span<const std::byte> bytes(std::size_t i, std::uint32_t offset, std::uint32_t size) const {
         return {at(i, offset), size};
@@ -35,7 +39,8 @@ public:
     // Multiples of `step` at which rule(i, offset) holds for every object from `first` on. The rule may read `width` bytes
     // from the offset. Empty when there is no object to judge by.
     template <class Rule>
-    [[nodiscard]] std::vector<std::uint32_t> where(std::uint32_t step, std::uint32_t width, Rule&& rule, std::size_t first = 0) const {
+    [[nodiscard]] std::vector<std::uint32_t> where(std::uint32_t step, std::uint32_t width, Rule&& rule,
+                                                   std::size_t first = 0) const {
         std::vector<std::uint32_t> found;
         if (first >= count()) return found;
         for (std::uint32_t offset = 0; offset + width <= span_; offset += step) {

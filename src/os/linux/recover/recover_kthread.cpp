@@ -49,7 +49,8 @@ Kthreads kthreads_at(const Recovery& r, std::uint32_t at) {
 // threadfn is the only member that points to code in all of them.
 std::optional<std::uint32_t> function_at(const Recovery& r, const Images& objects) {
     if (objects.count() < 2) return std::nullopt;
-    std::vector<std::uint32_t> places = objects.where(8, 16, [&](std::size_t i, std::uint32_t at) { return is_code(r, objects.u64(i, at)); });
+    std::vector<std::uint32_t> places = objects.where(
+        8, 16, [&](std::size_t i, std::uint32_t at) { return is_code(r, objects.u64(i, at)); });
     std::erase_if(places, [&](std::uint32_t at) {
         std::size_t text = 0;
         for (std::size_t i = 0; i < objects.count(); ++i) text += is_text(r, objects.u64(i, at)) ? 1u : 0u;
@@ -68,7 +69,8 @@ void recover_full_name(Recovery& r, const Kthreads& all) {
         if (!r.is_kernel_pointer(value)) return false;
         const auto* short_name = reinterpret_cast<const char*>(r.tasks.bytes(all.tasks[i], comm, 16).data());
         const auto name = r.space.read_c_string(Gva{value}, kLongestName);
-        if (!name || name->bytes.size() < 15 || name->bytes.substr(0, 15) != std::string_view(short_name, 15)) return false;
+        if (!name || name->bytes.size() < 15 || name->bytes.substr(0, 15) != std::string_view(short_name, 15))
+            return false;
         ++long_names;
         return true;
     });
@@ -80,7 +82,8 @@ void recover_full_name(Recovery& r, const Kthreads& all) {
             break;
         }
     }
-    if (const auto at = only(used)) r.found(FieldId::kthread_full_name, *at, 8, "null, or a name that begins with the task's");
+    if (const auto at = only(used))
+        r.found(FieldId::kthread_full_name, *at, 8, "null, or a name that begins with the task's");
 }
 
 }  // namespace
@@ -100,7 +103,9 @@ void recover_kthread(Recovery& r) {
         all = std::move(here);
     }
     if (!place) return;
-    r.found(FieldId::task_kthread, *place, 8, fmt::format("every kernel thread's own object, with a function at {:#x}; not the kernel's in programs", function));
+    r.found(FieldId::task_kthread, *place, 8,
+            fmt::format("every kernel thread's own object, with a function at {:#x}; not the kernel's in programs",
+                        function));
     // The argument of the function is kept behind it (struct kthread, kernel/kthread.c).
     r.found(FieldId::kthread_data, function + 8, 8, "behind the thread's function");
     recover_full_name(r, all);

@@ -51,7 +51,8 @@ void recover_mm_pointers(Recovery& r) {
     if (table) std::erase_if(pairs, [&](std::uint32_t at) { return !lead_to_tables(r, at, *table); });
     const auto at = only(pairs);
     if (!at) return;
-    r.found(FieldId::task_mm, *at, 8, "null in swapper and kernel threads, else equal to the next word, leads to page tables of its own");
+    r.found(FieldId::task_mm, *at, 8,
+            "null in swapper and kernel threads, else equal to the next word, leads to page tables of its own");
     r.found(FieldId::task_active_mm, *at + 8, 8, "equal to mm in programs");
 }
 
@@ -95,7 +96,8 @@ void recover_limits(Recovery& r, const Images& kernel, const Images& user) {
     const auto edata = r.symbol(SymbolId::edata);
     if (!text || !etext || !edata) return;
     const auto at = only(kernel.where(8, 96, [&](std::size_t, std::uint32_t o) {
-        return kernel.u64(0, o) == text->value && kernel.u64(0, o + 8) == etext->value && kernel.u64(0, o + 24) == edata->value;
+        return kernel.u64(0, o) == text->value && kernel.u64(0, o + 8) == etext->value &&
+               kernel.u64(0, o + 24) == edata->value;
     }));
     if (!at) return;
     constexpr std::uint64_t kMaxAuxKey = 64;
@@ -110,10 +112,11 @@ void recover_limits(Recovery& r, const Images& kernel, const Images& user) {
         with_auxv += key > 0 && key <= kMaxAuxKey ? 1u : 0u;
     }
     if (user.count() == 0 || with_auxv * 2 < user.count()) return;
-    constexpr std::string_view kWhy = "init_mm holds _text, _etext, _edata there; in order in every program, the auxiliary vector behind";
+    constexpr std::string_view kWhy =
+        "init_mm holds _text, _etext, _edata there; in order in every program, the auxiliary vector behind";
     constexpr std::pair<FieldId, std::uint32_t> kMembers[] = {
-        {FieldId::mm_start_code, 0}, {FieldId::mm_end_code, 8},   {FieldId::mm_end_data, 24},  {FieldId::mm_brk, 40},
-        {FieldId::mm_arg_start, 56}, {FieldId::mm_arg_end, 64},   {FieldId::mm_env_start, 72}, {FieldId::mm_env_end, 80}};
+        {FieldId::mm_start_code, 0}, {FieldId::mm_end_code, 8}, {FieldId::mm_end_data, 24},  {FieldId::mm_brk, 40},
+        {FieldId::mm_arg_start, 56}, {FieldId::mm_arg_end, 64}, {FieldId::mm_env_start, 72}, {FieldId::mm_env_end, 80}};
     for (const auto& [id, from_start] : kMembers) r.found(id, *at + from_start, 8, kWhy);
 }
 

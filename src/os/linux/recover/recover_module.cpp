@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::size_t kMaxModules = 4096;
 constexpr std::uint32_t kModuleSpan = 1024;
-constexpr std::uint32_t kNameSize = 56;       // MODULE_NAME_LEN
-constexpr std::uint32_t kMaxBefore = 64;      // what may lie before the list
+constexpr std::uint32_t kNameSize = 56;   // MODULE_NAME_LEN
+constexpr std::uint32_t kMaxBefore = 64;  // what may lie before the list
 constexpr std::uint64_t kMaxModuleSize = 256u << 20;
 constexpr std::uint64_t kImageSpace = 0xffff'ffff'8000'0000;  // kernel image and modules
 
@@ -37,7 +37,8 @@ bool is_module_name(std::span<const std::byte> bytes) {
     const std::size_t length = ::strnlen(text, bytes.size());
     if (length == 0 || length == bytes.size()) return false;
     return std::all_of(text, text + length, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+               c == '.';
     });
 }
 
@@ -59,8 +60,8 @@ void recover_core_layout(Recovery& r, const Images& modules) {
         const std::uint64_t base = modules.u64(i, o);
         const std::uint64_t size = modules.u32(i, o + 8);
         const std::uint64_t self = modules.address(i).value;
-        return base >= kImageSpace && base % kPageSize == 0 && size != 0 && size % kPageSize == 0 && size < kMaxModuleSize && base <= self &&
-               self - base < size;
+        return base >= kImageSpace && base % kPageSize == 0 && size != 0 && size % kPageSize == 0 &&
+               size < kMaxModuleSize && base <= self && self - base < size;
     }));
     if (!at) return;
     // Since v6.4 the structure lies in one of several ranges (MOD_DATA), of which this would be one: then the range has no
@@ -93,7 +94,8 @@ void recover_module(Recovery& r) {
     }
     r.found(FieldId::module_list, *before, 16, "a word of each module holds the address that many bytes before");
     r.found(FieldId::module_name, *before + 16, kNameSize, "a module's name in every module");
-    if (*before == 8) r.found(FieldId::module_state, 0, 4, "all that is before the list; an enum module_state in every module");
+    if (*before == 8)
+        r.found(FieldId::module_state, 0, 4, "all that is before the list; an enum module_state in every module");
     recover_core_layout(r, modules);
 }
 

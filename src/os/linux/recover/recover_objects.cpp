@@ -26,8 +26,9 @@ std::vector<std::uint32_t> anchored(const Recovery& r, SymbolId id) {
 void recover_anchored(Recovery& r, FieldId field, SymbolId symbol) {
     const auto at = only(anchored(r, symbol));
     if (!at) return;
-    r.found(field, *at, 8, fmt::format("init_task holds &{} there, every task a kernel pointer or null",
-                                       kSymbolNames[static_cast<std::size_t>(symbol)]));
+    r.found(field, *at, 8,
+            fmt::format("init_task holds &{} there, every task a kernel pointer or null",
+                        kSymbolNames[static_cast<std::size_t>(symbol)]));
 }
 
 bool always_equal(const Images& t, std::uint32_t a, std::uint32_t b) {
@@ -52,7 +53,8 @@ void recover_fs(Recovery& r) {
         return;
     }
     if (hits.size() != 2 || hits[1] != hits[0] + 8 || !always_equal(r.tasks, hits[0], hits[1])) return;
-    r.found(FieldId::task_fs, hits[1], 8, "the second of the two words that hold &init_fs in init_task and are equal in every task");
+    r.found(FieldId::task_fs, hits[1], 8,
+            "the second of the two words that hold &init_fs in init_task and are equal in every task");
 }
 
 constexpr std::uint32_t kCredSpan = 192;
@@ -99,14 +101,16 @@ void recover_cred(Recovery& r) {
     for (std::size_t i = 0; i < all.count(); ++i) {
         const std::uint64_t usage = ids == 8 ? all.u64(i, 0) : all.u32(i, 0);
         if (usage == 0 || usage > (1u << 24)) return;
-        anybody = anybody || (all.u32(i, ids) != 0 && all.u32(i, ids + 4) != 0 && all.u32(i, ids + 8) != 0 && all.u32(i, ids + 12) != 0);
+        anybody = anybody || (all.u32(i, ids) != 0 && all.u32(i, ids + 4) != 0 && all.u32(i, ids + 8) != 0 &&
+                              all.u32(i, ids + 12) != 0);
     }
     if (!anybody) return;
     constexpr FieldId kFields[] = {FieldId::cred_uid,  FieldId::cred_gid,  FieldId::cred_suid,
                                    FieldId::cred_sgid, FieldId::cred_euid, FieldId::cred_egid};
     std::uint32_t at = ids;
     for (const FieldId field : kFields) {
-        r.found(field, at, 4, fmt::format("behind the use count, before the capability sets of init_cred at {:#x}", *sets));
+        r.found(field, at, 4,
+                fmt::format("behind the use count, before the capability sets of init_cred at {:#x}", *sets));
         at += 4;
     }
 }

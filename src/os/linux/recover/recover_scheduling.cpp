@@ -8,11 +8,11 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint32_t kIdleState = 0x402;              // TASK_IDLE: what idle workers are in
+constexpr std::uint32_t kIdleState = 0x402;  // TASK_IDLE: what idle workers are in
 constexpr std::uint32_t kInterruptible = 0x1;
-constexpr std::uint32_t kStateBits = 0x1ffff;            // include/linux/sched.h
-constexpr std::uint64_t kStackSize = 16 * 1024;          // THREAD_SIZE; a multiple of it with KASAN
-constexpr std::uint64_t kStackEndMagic = 0x57ac6e9d;     // include/uapi/linux/magic.h
+constexpr std::uint32_t kStateBits = 0x1ffff;         // include/linux/sched.h
+constexpr std::uint64_t kStackSize = 16 * 1024;       // THREAD_SIZE; a multiple of it with KASAN
+constexpr std::uint64_t kStackEndMagic = 0x57ac6e9d;  // include/uapi/linux/magic.h
 constexpr std::uint64_t kCentury = 100ull * 366 * 86400 * 1'000'000'000;
 
 // Neither kernel threads nor with an address space: they have ended and wait for their parent.
@@ -45,25 +45,31 @@ void recover_states(Recovery& r) {
     bool anybody = false;
     for (std::size_t i = 0; i < t.count(); ++i) anybody = anybody || has_ended(r, i);
     const auto at = only(exits);
-    if (at && anybody) r.found(FieldId::task_exit_state, *at, 4, "EXIT_ZOMBIE in processes that have ended, 0 in all others");
+    if (at && anybody)
+        r.found(FieldId::task_exit_state, *at, 4, "EXIT_ZOMBIE in processes that have ended, 0 in all others");
 }
 
 // prio, static_prio, normal_prio, rt_priority, in this order. A real-time task's normal priority is 99 - rt_priority, any
 // other's is the static one (kernel/sched/core.c, __normal_prio).
 void recover_priority(Recovery& r) {
     const Images& t = r.tasks;
-    std::vector<std::uint32_t> places = t.where(4, 16, [&](std::size_t i, std::uint32_t at) {
-        const auto prio = static_cast<std::int32_t>(t.u32(i, at));
-        const std::uint32_t fixed = t.u32(i, at + 4);
-        const auto normal = static_cast<std::int32_t>(t.u32(i, at + 8));
-        const std::uint32_t real_time = t.u32(i, at + 12);
-        if (i == 0) return fixed == 120;
-        if (prio < -1 || prio > 139 || fixed < 100 || fixed > 139 || real_time > 99) return false;
-        if (normal == -1) return true;  // deadline
-        return real_time != 0 ? normal == 99 - static_cast<std::int32_t>(real_time) : normal == static_cast<std::int32_t>(fixed);
-    }, 0);
+    std::vector<std::uint32_t> places = t.where(
+        4, 16,
+        [&](std::size_t i, std::uint32_t at) {
+            const auto prio = static_cast<std::int32_t>(t.u32(i, at));
+            const std::uint32_t fixed = t.u32(i, at + 4);
+            const auto normal = static_cast<std::int32_t>(t.u32(i, at + 8));
+            const std::uint32_t real_time = t.u32(i, at + 12);
+            if (i == 0) return fixed == 120;
+            if (prio < -1 || prio > 139 || fixed < 100 || fixed > 139 || real_time > 99) return false;
+            if (normal == -1) return true;  // deadline
+            return real_time != 0 ? normal == 99 - static_cast<std::int32_t>(real_time)
+                                  : normal == static_cast<std::int32_t>(fixed);
+        },
+        0);
     if (const auto at = only(places)) {
-        r.found(FieldId::task_static_prio, *at + 4, 4, "100 to 139 between the effective and the normal priority, which follow from it");
+        r.found(FieldId::task_static_prio, *at + 4, 4,
+                "100 to 139 between the effective and the normal priority, which follow from it");
     }
 }
 
@@ -71,7 +77,8 @@ void recover_priority(Recovery& r) {
 // order of forking.
 void recover_start(Recovery& r) {
     const Images& t = r.tasks;
-    constexpr std::uint64_t kSlack = 1'000'000'000;  // forks on several processors are not linked in the order of their clocks
+    constexpr std::uint64_t kSlack =
+        1'000'000'000;  // forks on several processors are not linked in the order of their clocks
     std::vector<std::uint64_t> latest(t.span() / 8);
     std::vector<std::uint32_t> rising = t.where(8, 8, [&](std::size_t i, std::uint32_t at) {
         const std::uint64_t value = t.u64(i, at);
@@ -84,8 +91,8 @@ void recover_start(Recovery& r) {
         // Numbers of a few milliseconds could be anything; ids are no times. Early in the boot the clock is coarse.
         std::size_t distinct = 1;
         for (std::size_t i = 1; i < t.count(); ++i) distinct += t.u64(i, at) != t.u64(i - 1, at) ? 1u : 0u;
-        return t.u64(0, at) >= kSlack || distinct * 2 < t.count() || latest[at / 8] < kSlack || at == (r.layout.at(FieldId::task_pid) & ~7u) ||
-               t.u64(t.count() - 1, at) < t.u64(1, at);
+        return t.u64(0, at) >= kSlack || distinct * 2 < t.count() || latest[at / 8] < kSlack ||
+               at == (r.layout.at(FieldId::task_pid) & ~7u) || t.u64(t.count() - 1, at) < t.u64(1, at);
     });
     std::optional<std::uint32_t> found;
     for (const std::uint32_t at : rising) {
@@ -96,7 +103,9 @@ void recover_start(Recovery& r) {
         if (found) return;
         found = at;
     }
-    if (found) r.found(FieldId::task_start_boottime, *found + 8, 8, "the later of two times that rise along the list, which is in the order of forking");
+    if (found)
+        r.found(FieldId::task_start_boottime, *found + 8, 8,
+                "the later of two times that rise along the list, which is in the order of forking");
 }
 
 void recover_stack(Recovery& r) {

@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint32_t kSignalSpan = 1024;
 constexpr std::uint32_t kPidSpan = 256;
 constexpr std::size_t kMaxThreads = 1u << 16;
-constexpr std::uint32_t kMaxLevel = 32;      // MAX_PID_NS_LEVEL
+constexpr std::uint32_t kMaxLevel = 32;  // MAX_PID_NS_LEVEL
 constexpr std::uint32_t kMaxPid = 1u << 22;
 
 struct ThreadCount {
@@ -36,7 +36,8 @@ std::optional<std::pair<std::uint32_t, std::uint32_t>> thread_list(const Recover
 }
 
 // The threads of one process; nullopt when the list does not come round, or leads to another process's task.
-std::optional<std::uint32_t> count_threads(const Recovery& r, std::size_t task, std::uint32_t link, std::uint32_t head, std::size_t& left) {
+std::optional<std::uint32_t> count_threads(const Recovery& r, std::size_t task, std::uint32_t link, std::uint32_t head,
+                                           std::size_t& left) {
     const Gva start = r.tasks.pointer(task, r.layout.at(FieldId::task_signal)).wrap_plus(head);
     const std::uint32_t tgid = r.tasks.u32(task, r.layout.at(FieldId::task_tgid));
     std::uint32_t threads = 0;
@@ -48,7 +49,8 @@ std::optional<std::uint32_t> count_threads(const Recovery& r, std::size_t task, 
         const auto its_tgid = r.space.read_value<std::uint32_t>(thread.wrap_plus(r.layout.at(FieldId::task_tgid)));
         const auto back = r.space.read_pointer(at->wrap_plus(8));
         if (left == 0 || !its_pid || !its_tgid || *its_tgid != tgid || !back || *back != previous) return std::nullopt;
-        if ((*its_pid == tgid) != (thread == r.tasks.address(task))) return std::nullopt;  // only the leader's pid is the tgid
+        if ((*its_pid == tgid) != (thread == r.tasks.address(task)))
+            return std::nullopt;  // only the leader's pid is the tgid
         --left;
         ++threads;
         previous = *at;
@@ -65,12 +67,14 @@ void recover_thread_count(Recovery& r, const std::vector<ThreadCount>& counts) {
     if (signals.count() != counts.size()) return;
     // sigcnt, live, nr_threads follow each other (include/linux/sched/signal.h). The use count sigcnt is mostly the same number;
     // live is less where a thread has ended and still is in the list.
-    const auto places = signals.where(4, 4, [&](std::size_t i, std::uint32_t o) { return signals.u32(i, o) == counts[i].threads; });
+    const auto places = signals.where(
+        4, 4, [&](std::size_t i, std::uint32_t o) { return signals.u32(i, o) == counts[i].threads; });
     if (places.size() != 2 || places[1] != places[0] + 8) return;
     for (std::size_t i = 0; i < signals.count(); ++i) {
         if (signals.u32(i, places[0] + 4) > counts[i].threads) return;
     }
-    r.found(FieldId::signal_nr_threads, places[1], 4, "the later of two words that hold the length of each process's list of threads, those alive between");
+    r.found(FieldId::signal_nr_threads, places[1], 4,
+            "the later of two words that hold the length of each process's list of threads, those alive between");
 }
 
 // pids[PIDTYPE_MAX]: all of init_signals' are init_struct_pid, [PIDTYPE_TGID] of each process is the leader's thread_pid.
@@ -90,13 +94,16 @@ void recover_group_ids(Recovery& r, const Images& kernel) {
             std::array<std::byte, 32> pids;
             if (!r.space.read(r.tasks.pointer(i, signal).wrap_plus(at), pids)) return true;
             if (load<std::uint64_t>(pids.data() + 8) != r.tasks.u64(i, *thread_pid)) return true;
-            if (!r.is_kernel_pointer(load<std::uint64_t>(pids.data() + 16)) || !r.is_kernel_pointer(load<std::uint64_t>(pids.data() + 24))) return true;
+            if (!r.is_kernel_pointer(load<std::uint64_t>(pids.data() + 16)) ||
+                !r.is_kernel_pointer(load<std::uint64_t>(pids.data() + 24)))
+                return true;
         }
         return false;
     });
     const auto at = only(places);
     if (!at) return;
-    constexpr std::string_view kWhy = "pids[]: four times &init_struct_pid in init_signals, the second each leader's thread_pid";
+    constexpr std::string_view kWhy =
+        "pids[]: four times &init_struct_pid in init_signals, the second each leader's thread_pid";
     r.found(FieldId::signal_pgid, *at + 16, 8, kWhy);
     r.found(FieldId::signal_sid, *at + 24, 8, kWhy);
 }
@@ -118,7 +125,8 @@ void recover_signal(Recovery& r) {
             if (agrees) counts.push_back({r.tasks.pointer(i, r.layout.at(FieldId::task_signal)), *threads});
         }
         if (agrees) {
-            r.found(FieldId::task_thread_node, list->first, 16, "init_task and init_signals point to each other there; leads to tasks of the same tgid");
+            r.found(FieldId::task_thread_node, list->first, 16,
+                    "init_task and init_signals point to each other there; leads to tasks of the same tgid");
             r.found(FieldId::signal_thread_head, list->second, 16, "the head of those lists");
             recover_thread_count(r, counts);
         }
@@ -154,7 +162,9 @@ void recover_pid(Recovery& r) {
         for (std::uint32_t k = 1; k <= level; ++k) {
             const std::uint32_t entry = *numbers + 16 * k;
             if (level > kMaxLevel || entry + 16 > pids.span()) return false;
-            if (pids.u32(i, entry) == 0 || pids.u32(i, entry) >= kMaxPid || !r.is_kernel_pointer(pids.u64(i, entry + 8))) return false;
+            if (pids.u32(i, entry) == 0 || pids.u32(i, entry) >= kMaxPid ||
+                !r.is_kernel_pointer(pids.u64(i, entry + 8)))
+                return false;
         }
         return true;
     });
@@ -164,7 +174,8 @@ void recover_pid(Recovery& r) {
         }
         return true;
     });
-    if (const auto at = only(levels)) r.found(FieldId::pid_level, *at, 4, "as many further numbers, each with a namespace");
+    if (const auto at = only(levels))
+        r.found(FieldId::pid_level, *at, 4, "as many further numbers, each with a namespace");
 }
 
 }  // namespace vitrine::linux_os

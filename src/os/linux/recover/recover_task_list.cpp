@@ -9,12 +9,13 @@
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint32_t kTaskSpan = 8192;        // every wanted member lies in a task_struct's first 4 KiB on all known kernels
-constexpr std::uint32_t kCommSize = 16;          // TASK_COMM_LEN
+constexpr std::uint32_t kTaskSpan =
+    8192;                                // every wanted member lies in a task_struct's first 4 KiB on all known kernels
+constexpr std::uint32_t kCommSize = 16;  // TASK_COMM_LEN
 constexpr std::size_t kMaxTasks = 1u << 16;
-constexpr std::size_t kMaxNodes = 1u << 18;      // looked at for all candidates together
-constexpr std::size_t kMaxNames = 8;             // a real init_task has one
-constexpr std::size_t kMaxImages = 4096;         // tasks that the rules are tried on: 32 MiB
+constexpr std::size_t kMaxNodes = 1u << 18;  // looked at for all candidates together
+constexpr std::size_t kMaxNames = 8;         // a real init_task has one
+constexpr std::size_t kMaxImages = 4096;     // tasks that the rules are tried on: 32 MiB
 
 struct TaskCircle {
     std::uint32_t link = 0;
@@ -44,7 +45,8 @@ std::vector<std::uint32_t> names_in(const std::vector<std::byte>& task) {
 }
 
 // Follows one list through structures with a name; nullopt when it leads anywhere else.
-std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t link, std::uint32_t comm, std::size_t& nodes_left) {
+std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t link, std::uint32_t comm,
+                                 std::size_t& nodes_left) {
     const Gva head = init_task.wrap_plus(link);
     TaskCircle circle{link, comm, {init_task}};
     bool has_kthreadd = false;
@@ -60,7 +62,8 @@ std::optional<TaskCircle> follow(const Recovery& r, Gva init_task, std::uint32_t
         --nodes_left;
         if (!r.is_kernel_pointer(at.value) || !r.space.read(at, links)) return std::nullopt;
         if (Gva{load<std::uint64_t>(links.data() + 8)} != previous) return std::nullopt;
-        if (!r.space.read(task.wrap_plus(comm), std::as_writable_bytes(std::span(name))) || name.back() != '\0') return std::nullopt;
+        if (!r.space.read(task.wrap_plus(comm), std::as_writable_bytes(std::span(name))) || name.back() != '\0')
+            return std::nullopt;
         has_kthreadd = has_kthreadd || std::string_view(name.data()) == "kthreadd";
         circle.tasks.push_back(task);
         previous = at;
@@ -100,8 +103,10 @@ bool recover_task_list(Recovery& r) {
     if (circles.size() != 1 || nodes_left == 0) return false;
     TaskCircle& circle = circles.front();
     r.found(FieldId::task_tasks, circle.link, 16,
-            fmt::format("the one circle from init_task through {} structures that are named, kthreadd among them", circle.tasks.size() - 1));
-    r.found(FieldId::task_comm, circle.comm, kCommSize, "holds \"swapper\" in init_task, a terminated name in every task");
+            fmt::format("the one circle from init_task through {} structures that are named, kthreadd among them",
+                        circle.tasks.size() - 1));
+    r.found(FieldId::task_comm, circle.comm, kCommSize,
+            "holds \"swapper\" in init_task, a terminated name in every task");
     const std::uint32_t span = least_distance(circle.tasks, static_cast<std::uint32_t>(bytes.size()));
     if (span < circle.link + 16 || span < circle.comm + kCommSize) return false;
     if (circle.tasks.size() > kMaxImages) circle.tasks.resize(kMaxImages);

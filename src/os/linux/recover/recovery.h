@@ -19,7 +19,7 @@ struct Recovery {
 
     // init_task first, then every process in the list's order (which is that of forking).
     Images tasks;
-    std::vector<char> is_kernel_thread;   // of each task, once the flags are known
+    std::vector<char> is_kernel_thread;  // of each task, once the flags are known
 
     [[nodiscard]] std::optional<std::uint32_t> offset(FieldId id) const { return layout.offset(id); }
     [[nodiscard]] std::optional<Gva> symbol(SymbolId id) const { return symbols.get(id); }
@@ -32,15 +32,15 @@ struct Recovery {
 };
 
 // In this order.
-bool recover_task_list(Recovery& r);        // task_tasks, task_comm and the images; false: nothing can be done
-void recover_identity(Recovery& r);         // pid, tgid, parents, group leader
-void recover_memory(Recovery& r);           // mm, active_mm, flags; mm_struct
-void recover_owned_objects(Recovery& r);    // cred, files, fs, nsproxy, signal, sighand, thread_pid
-void recover_signal(Recovery& r);           // thread_node; signal_struct
-void recover_pid(Recovery& r);              // struct pid
-void recover_cred(Recovery& r);             // struct cred
-void recover_scheduling(Recovery& r);       // state, exit_state, static_prio, start_boottime, stack
-void recover_kthread(Recovery& r);          // worker_private; struct kthread
-void recover_module(Recovery& r);           // struct module
+bool recover_task_list(Recovery& r);      // task_tasks, task_comm and the images; false: nothing can be done
+void recover_identity(Recovery& r);       // pid, tgid, parents, group leader
+void recover_memory(Recovery& r);         // mm, active_mm, flags; mm_struct
+void recover_owned_objects(Recovery& r);  // cred, files, fs, nsproxy, signal, sighand, thread_pid
+void recover_signal(Recovery& r);         // thread_node; signal_struct
+void recover_pid(Recovery& r);            // struct pid
+void recover_cred(Recovery& r);           // struct cred
+void recover_scheduling(Recovery& r);     // state, exit_state, static_prio, start_boottime, stack
+void recover_kthread(Recovery& r);        // worker_private; struct kthread
+void recover_module(Recovery& r);         // struct module
 
 }  // namespace vitrine::linux_os
