@@ -15,8 +15,8 @@ namespace vitrine::linux_os {
 namespace {
 
 constexpr std::uint64_t kElfSymSize = 24;        // Elf64_Sym
-constexpr std::uint64_t kMaxSymbols = 1u << 20;  // the largest modules have some 20,000
-constexpr std::uint64_t kMaxStrings = 32u << 20;
+constexpr std::uint64_t kMaxSymbols = 1u << 17;  // the largest modules have some 20,000
+constexpr std::uint64_t kMaxStrings = 8u << 20;
 constexpr std::uint64_t kLongestName = 512;      // KSYM_NAME_LEN
 constexpr std::uint32_t kMaxExports = 1u << 16;  // the largest modules have some 2,000
 // Of all modules together, so that a forged list of modules that share one huge table costs no more than a huge module.
@@ -107,6 +107,7 @@ bool add_one(const LinuxGuest& guest, const ModuleRecord& module, SymbolTableBui
     }
     const std::vector<std::byte> strings = read_up_to(space, *strtab,
                                                       std::min(strings_end + kLongestName, kMaxStrings));
+    if (strings.size() <= strings_end) return false;  // names that cannot be read: the module counts as unread
     std::vector<std::byte> types;
     if (const auto offset = layout.offset(FieldId::kallsyms_typetab)) {
         if (const auto typetab = space.read_pointer(tables->wrap_plus(*offset)))
