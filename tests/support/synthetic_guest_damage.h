@@ -67,7 +67,6 @@ inline void strings_without_end(SyntheticGuest& g) {
 
 inline void cmdline_over_aliased_pages(SyntheticGuest& g) {
     const SyntheticTask& task = user_task(g);
-    const Gpa page{*g.ram.read_value<std::uint64_t>(task.root) & kPteAddressMask};
     // All of the lower half of the process's address space is one page.
     const Gpa frame = g.physical(g.alloc(kPageSize, kPageSize));
     g.ram.write(frame, std::vector<std::byte>(kPageSize, std::byte{'B'}));
@@ -80,7 +79,6 @@ inline void cmdline_over_aliased_pages(SyntheticGuest& g) {
     for (std::uint64_t i = 0; i < 256; ++i) g.ram.write_value(task.root.wrap_plus(i * 8), below.value | 0x67);
     g.set(task.mm, "mm_struct.arg_start", 0x1000ull);
     g.set(task.mm, "mm_struct.arg_end", 0x7000'0000'0000ull);
-    (void)page;
 }
 
 inline void entries_in_a_circle(SyntheticGuest& g) {

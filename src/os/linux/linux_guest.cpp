@@ -61,7 +61,12 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
     TaskSnapshot all;
     all.report = leaders.report;
     if (!signal_offset) return leaders;
+    Deadline deadline(budget.time);
     for (const TaskKey& leader : leaders.tasks) {
+        if (deadline.passed()) {
+            all.report.end = WalkEnd::budget;
+            break;
+        }
         WalkReport report;
         std::vector<TaskKey> threads;
         for (unsigned attempt = 0; attempt <= kRetries; ++attempt) {

@@ -1,5 +1,7 @@
 #include "os/linux/module_list.h"
 
+#include <algorithm>
+
 #include "os/linux/find/prove.h"
 #include "os/linux/list_walk.h"
 
@@ -9,6 +11,7 @@ namespace {
 constexpr std::size_t kNameMax = 64;  // MODULE_NAME_LEN: 64 - sizeof(unsigned long)
 constexpr unsigned kRetries = 3;
 constexpr std::size_t kMaxUsers = 1024;
+constexpr std::size_t kMaxModules = 1u << 16;  // all of them lie in an area of 1 GiB
 
 // Since v6.4 a module's memory is an array by type; enum mod_mem_type tells which entries outlive loading.
 void read_memory_array(const AddressSpace& space, const Layout& layout, ModuleRecord& module) {
@@ -81,6 +84,7 @@ Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget) 
             "give its vmlinux with debug information: --symbols FILE");
     }
     const std::uint32_t link = layout.at(FieldId::module_list);
+    budget.nodes = std::min(budget.nodes, kMaxModules);
     ModuleSnapshot snapshot;
     for (unsigned attempt = 0;; ++attempt) {
         guest.new_generation();
@@ -95,14 +99,15 @@ Result<ModuleSnapshot> list_modules(const LinuxGuest& guest, WalkBudget budget) 
     }
 }
 
-std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module) {
+std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module,
+                                                 std::size_t& left) {
     const Layout& layout = guest.layout();
     const auto head = layout.offset(FieldId::module_source_list);
     const auto link = layout.offset(FieldId::module_use_source_list);
     const auto source = layout.offset(FieldId::module_use_source);
     if (!head || !link || !source) return std::nullopt;
     std::vector<std::string> names;
-    const WalkBudget budget{kMaxUsers, std::chrono::milliseconds(1000)};
+    const WalkBudget budget{std::min(kMaxUsers, left), std::chrono::milliseconds(1000)};
     const WalkReport report = walk_list(guest.space(), module.address.wrap_plus(*head), budget, [&](Gva node) {
         const auto user = guest.space().read_pointer(node.wrap_minus(*link).wrap_plus(*source));
         if (!user) return false;
@@ -110,6 +115,7 @@ std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const 
         if (name) names.push_back(*name);
         return name.has_value();
     });
+    left -= std::min(left, report.nodes);
     if (report.end != WalkEnd::complete) return std::nullopt;
     return names;
 }

@@ -29,10 +29,13 @@ struct ModuleSnapshot {
 };
 
 // As LinuxGuest::processes(): retried while a running guest tears it. not_found when the layout does not tell how modules are linked.
+// At most 65,536 are listed, whatever the budget.
 Result<ModuleSnapshot> list_modules(const LinuxGuest& guest,
                                     WalkBudget budget = {1u << 16, std::chrono::milliseconds(5000)});
 
-// Names of the modules that use this one, newest first, as /proc/modules prints them. Bounded; nullopt when that cannot be read whole.
-[[nodiscard]] std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module);
+// Names of the modules that use this one, newest first, as /proc/modules prints them. Bounded, also by `left`, from which those read are
+// taken; nullopt when they cannot be read whole.
+[[nodiscard]] std::optional<std::vector<std::string>> users_of(const LinuxGuest& guest, const ModuleRecord& module,
+                                                               std::size_t& left);
 
 }  // namespace vitrine::linux_os

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "base/unique_fd.h"
 
@@ -27,14 +28,25 @@ std::uint64_t reduce(Wide value) {
 
 std::uint64_t chunk(const std::byte* at) { return load<std::uint64_t>(at) & 0x00ff'ffff'ffff'ffff; }
 
-// The region's table [offset, offset + size) as bytes of the guest.
+// Piece by piece through one buffer: copying megabytes to new memory would cost more than the hash.
+bool add_image(PhysicalMemory& memory, const KernelImage& image, Gva va, std::uint64_t size, KeyedHash& hash) {
+    constexpr std::uint64_t kPiece = 128 * 1024;
+    constexpr std::uint64_t kMost = 64u << 20;
+    if (size > kMost) return false;
+    std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(size, kPiece)));
+    for (std::uint64_t at = 0; at < size; at += kPiece) {
+        const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(kPiece, size - at)));
+        if (!memory.read(Gpa{va.value + at + image.virtual_to_physical()}, piece)) return false;
+        hash.add(piece);
+    }
+    return true;
+}
+
+// The region's table [offset, offset + size).
 bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size,
                KeyedHash& hash) {
     if (offset > kernel.region_size || size > kernel.region_size - offset) return false;
-    const auto bytes = read_region(memory, kernel.image, kernel.region_va.wrap_plus(offset), size);
-    if (!bytes) return false;
-    hash.add(bytes->bytes);
-    return true;
+    return add_image(memory, kernel.image, kernel.region_va.wrap_plus(offset), size, hash);
 }
 
 // Where the base of relative addresses is kept (kernel/kallsyms.c); it moves with the load address.
@@ -120,10 +132,8 @@ std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKern
                      add_table(memory, kernel, k.addresses, n * 4, tables) &&
                      (!k.seqs_of_names || add_table(memory, kernel, *k.seqs_of_names, n * k.seqs_entry_size, tables));
     if (!all) return std::nullopt;
-    const auto btf = read_region(memory, kernel.image, *start, stop->value - start->value);
-    if (!btf) return std::nullopt;
     KeyedHash types(key);
-    types.add(btf->bytes);
+    if (!add_image(memory, kernel.image, *start, stop->value - start->value, types)) return std::nullopt;
     return ProfileHashes{tables.value(), types.value()};
 }
 

@@ -36,13 +36,20 @@ std::string join(const std::vector<std::string>& names) {
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     linux_os::ModuleSnapshot snapshot = VITRINE_TRY(linux_os::list_modules(guest, context.budget));
+    // Of all modules together: each of a forged list may name the same users again.
+    std::size_t uses_left = 1u << 16;
+    Deadline deadline(context.budget.time);
     for (const linux_os::ModuleRecord& module : snapshot.modules) {
+        if (deadline.passed_now()) {
+            snapshot.report.end = WalkEnd::budget;
+            break;
+        }
         std::array<Value, kSpec.size()> row;
         if (module.name_known) row[0] = module.name;
         row[1] = tables::integer(module.size);
         if (module.base_known) row[4] = tables::address(module.base);
         if (context.uses(2)) {
-            if (const auto users = linux_os::users_of(guest, module)) row[2] = join(*users);
+            if (const auto users = linux_os::users_of(guest, module, uses_left)) row[2] = join(*users);
         }
         row[3] = status(module.state);
         row[5] = tables::integer(module.references);

@@ -43,7 +43,12 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     TaskSnapshot snapshot = guest.threads(context.budget);
     std::optional<AddressSpace> fresh;  // of a running guest: past all caches
     if (guest.machine().is_live()) fresh.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
+    Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
+        if (deadline.passed_now()) {
+            snapshot.report.end = WalkEnd::budget;
+            break;
+        }
         std::array<Value, kSpec.size()> row;
         row[0] = std::int64_t{key.tgid};
         row[1] = std::int64_t{key.pid};

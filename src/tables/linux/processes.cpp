@@ -126,7 +126,7 @@ public:
             if (task->still_holds(*fresh_, key.address)) break;
             guest_.new_generation();
         }
-        for (std::string& text : notes_) sink_.diagnostic({Severity::warning, "processes", std::move(text)});
+        for (std::string& text : notes_) tell(std::move(text));
         return sink_.row(row_);
     }
 
@@ -135,9 +135,15 @@ private:
         row_[kPid] = std::int64_t{key.tgid};
         row_[kName] = row_[kComm] = std::string(key.name());
         row_[kTaskAddress] = address(key.address);
-        sink_.diagnostic(
-            {Severity::warning, "processes", "pid " + std::to_string(key.tgid) + ": its task_struct cannot be read"});
+        tell("pid " + std::to_string(key.tgid) + ": its task_struct cannot be read");
         return sink_.row(row_);
+    }
+    // A hostile guest can make every row worth a message.
+    void tell(std::string text) {
+        constexpr unsigned kMost = 1000;
+        if (told_ > kMost) return;
+        if (told_++ == kMost) text = "more than 1000 such messages: no more are given";
+        sink_.diagnostic({Severity::warning, "processes", std::move(text)});
     }
 
     void fill(const TaskKey& key, const TaskView& task) {
@@ -301,13 +307,20 @@ private:
     std::optional<std::int64_t> boot_time_;
     std::optional<AddressSpace> fresh_;  // of a running guest: past all caches
     std::vector<std::string> notes_;
+    unsigned told_ = 0;
     std::array<Value, kColumns> row_;
 };
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     TaskSnapshot snapshot = guest.processes(context.budget);
     Generator generator(guest, context, sink);
+    // Each row may be made as dear as its bounds allow: longest command line, longest paths. All together have as much time as the walk.
+    Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
+        if (deadline.passed_now()) {
+            snapshot.report.end = WalkEnd::budget;
+            break;
+        }
         if (!generator.emit(key)) {
             snapshot.report.end = WalkEnd::stopped;
             break;

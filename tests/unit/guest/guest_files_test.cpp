@@ -184,8 +184,9 @@ TEST_P(GuestFiles, AnswersAsDescribed) {
         expect_tables(*made, **guest, text);
     }
     for (const std::string& name : words(text.expected("not", ""))) {
+        auto machine = made->machine(made->vcpus());
         const Bounded bounded(GetParam() + " by " + name);
-        EXPECT_FALSE(attach(made->machine(made->vcpus()), kRoutes.at(name))) << name;
+        EXPECT_FALSE(attach(std::move(machine), kRoutes.at(name))) << name;
     }
 }
 

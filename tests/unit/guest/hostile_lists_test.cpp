@@ -4,6 +4,9 @@
 namespace vitrine::test {
 namespace {
 
+// A structure begins in front of its links: so many nodes are no part of the list, for there to be memory.
+constexpr std::uint64_t kSkipped = 65536;
+
 // RAM that is computed: a list_head every 16 bytes, each linked with the next and the one before. Ten million nodes cost nothing.
 class EndlessList final : public RamStore {
 public:
@@ -34,7 +37,7 @@ private:
         const std::uint64_t node = offset / 16;
         const bool is_next = offset % 16 < 8;
         const std::uint64_t next = node + 1 == count_ ? head_.value : first_.value + (node + 1) * 16;
-        const std::uint64_t previous = node == 0 ? head_.value : first_.value + (node - 1) * 16;
+        const std::uint64_t previous = node == kSkipped ? head_.value : first_.value + (node - 1) * 16;
         return static_cast<std::byte>((is_next ? next : previous) >> (offset % 8 * 8));
     }
 
@@ -58,7 +61,7 @@ struct Endless {
         for (std::uint64_t offset = 0; offset < kNodes * 16; offset += 2u << 20) {
             made->tables().map(kFirst.wrap_plus(offset), Gpa{at + offset}, 2u << 20, SyntheticGuest::Tables::kWrite);
         }
-        made->put(head, kFirst);
+        made->put(head, kFirst.wrap_plus(kSkipped * 16));
         made->put(head.wrap_plus(8), kFirst.wrap_plus((kNodes - 1) * 16));
         auto store = std::make_shared<EndlessList>(made->store(), at, kNodes, kFirst, head);
         MemoryLayout layout = MemoryLayout::with_hole(store->size(), store->size(), "flat");
