@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 300
 PYTHON := /usr/bin/python3
 export NINJA_STATUS := [%f/%t %es] 
 
-.PHONY: all setup configure install demo test test-all test-fast fuzz bench format check clean
+.PHONY: all setup configure install demo test test-fast fuzz bench format check clean
 
 all: configure
 	@cmake --build build --target vitrine vitrine_manuals
@@ -32,11 +32,6 @@ demo:
 test:
 	@tools/setup build demo test
 	@$(PYTHON) tools/test
-
-# Also nested KVM and the sanitizer builds.
-test-all:
-	@tools/setup build demo test
-	@$(PYTHON) tools/test all
 
 test-fast:
 	@tools/setup --check build
