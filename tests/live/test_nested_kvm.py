@@ -65,6 +65,7 @@ exec 3> /tmp/words
 for i in $(seq 1 100); do grep -q ready /out/tiny && break; usleep 50000; done
 register_probe read $tiny --kvm --all --repeat 10 > /out/tiny-registers
 say vitrine
+cat /proc/$pid/maps > /out/maps
 if test -x /usr/bin/vitrine; then
     export XDG_CACHE_HOME=/tmp/cache
     for t in qemu:$pid kvm:$pid; do

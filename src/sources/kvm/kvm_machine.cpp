@@ -132,7 +132,8 @@ Result<std::unique_ptr<Machine>> open_kvm_machine(pid_t pid, const OpenOptions& 
         if (states) vcpus = std::move(*states);
         else info.notes.push_back("registers: " + states.error().to_string());
     }
-    auto machine = std::make_unique<KvmMachine>(process, std::move(info), std::move(backing), layouts_of(candidates));
+    auto machine = std::make_unique<KvmMachine>(process, std::move(info), std::move(backing),
+                                                layouts_of(with_parts(candidates, maps)));
     machine->set_capabilities(std::move(registers), make_pause_control(facts, guardian));
     if (!vcpus.empty()) machine->order_layouts(vcpus);
     VITRINE_CHECK(process->check_alive());

@@ -14,6 +14,7 @@ constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kFourGiB = std::uint64_t{1} << 32;
 // A guest needs more than that; most other mappings of a monitor (heap, rings, logs) are smaller.
 constexpr std::uint64_t kSmallest = 2 * kMiB;
+constexpr std::uint64_t kHugePage = 2 * kMiB;
 constexpr std::uint64_t kUsualStack = 8 * kMiB;  // RLIMIT_STACK, which pthreads give to each thread
 constexpr std::size_t kMaxLayouts = 48;
 // Where monitors end low memory: QEMU's pc, q35 and Cloud Hypervisor; q35 with much memory; Firecracker and crosvm.
@@ -80,6 +81,23 @@ std::vector<RamCandidate> find_ram_candidates(const std::vector<HostMapping>& ma
         offset += c.size;
     }
     return found;
+}
+
+std::vector<RamCandidate> with_parts(std::span<const RamCandidate> candidates, const std::vector<HostMapping>& maps) {
+    std::vector<RamCandidate> parts;
+    const auto add_part = [&](const RamCandidate& whole, std::uint64_t start, std::uint64_t end) {
+        if (start < whole.host_start || end > whole.host_start + whole.size || start >= end || end - start < kSmallest)
+            return;
+        const RamCandidate part{start, end - start, whole.store_offset + (start - whole.host_start)};
+        if (std::find(parts.begin(), parts.end(), part) == parts.end()) parts.push_back(part);
+    };
+    for (const RamCandidate& whole : candidates) {
+        const std::uint64_t end = whole.host_start + whole.size;
+        add_part(whole, whole.host_start, end);
+        for (const HostMapping& m : maps) add_part(whole, m.start, m.end);
+        add_part(whole, (whole.host_start + kHugePage - 1) / kHugePage * kHugePage, end);
+    }
+    return parts;
 }
 
 std::vector<MemoryLayout> layouts_of(std::span<const RamCandidate> candidates) {

@@ -24,6 +24,10 @@ struct RamCandidate {
 inline constexpr std::size_t kMaxRamCandidates = 8;
 std::vector<RamCandidate> find_ram_candidates(const std::vector<HostMapping>& maps);
 
+// The candidates, and beside each the other places in it where RAM may begin and end: small mappings of the monitor's own often lie
+// right beside RAM, and the kernel merges neighbours. Monitors put RAM on a boundary of a huge page, or the mapping itself ends there.
+std::vector<RamCandidate> with_parts(std::span<const RamCandidate> candidates, const std::vector<HostMapping>& maps);
+
 // Layouts over a store that holds the candidates one behind the other: each mapping from address 0 on, split where a
 // monitor may leave a hole below 4 GiB, and pairs of mappings, one below the hole and one from 4 GiB on.
 std::vector<MemoryLayout> layouts_of(std::span<const RamCandidate> candidates);

@@ -48,6 +48,27 @@ TEST(KvmCandidates, AtMostSoMany) {
     EXPECT_EQ(found.front().size, 115 * kMiB);
 }
 
+TEST(KvmCandidates, RamBesideMappingsOfTheMonitorsOwn) {
+    // A megabyte of the monitor's own ends where RAM begins: once told apart by the kernel's list, once merged into one mapping.
+    constexpr std::uint64_t kRam = 0x7f10'0020'0000;
+    for (const bool merged : {false, true}) {
+        std::vector<HostMapping> maps;
+        if (merged) {
+            maps.push_back(mapping(kRam - kMiB, 257 * kMiB));
+        } else {
+            maps.push_back(mapping(kRam - kMiB, kMiB));
+            maps.push_back(mapping(kRam, 256 * kMiB));
+        }
+        const auto whole = find_ram_candidates(maps);
+        ASSERT_EQ(whole.size(), 1u);
+        const auto parts = with_parts(whole, maps);
+        EXPECT_EQ(parts.size(), 2u) << merged;
+        EXPECT_EQ(parts.front(), whole.front());
+        EXPECT_EQ(parts.back(), (RamCandidate{kRam, 256 * kMiB, kMiB})) << merged;
+        for (const MemoryLayout& layout : layouts_of(parts)) EXPECT_TRUE(layout.validate(257 * kMiB)) << layout.name;
+    }
+}
+
 TEST(KvmCandidates, LayoutsAreValid) {
     const std::vector<RamCandidate> candidates{
         {0x1000, 5 * kGiB, 0}, {0x2000, 3 * kGiB, 5 * kGiB}, {0x3000, 64 * kMiB, 8 * kGiB}};
