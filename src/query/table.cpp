@@ -66,11 +66,19 @@ Result<WalkReport> generate(const Table& table, Guest& guest, QueryContext& cont
 }  // namespace
 
 Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
-    if (!guest.machine().is_live()) return generate(table, guest, context, sink);
+    const auto tell = [&](std::string doubt) {
+        if (!doubt.empty()) sink.diagnostic({Severity::warning, std::string(table.spec.name), std::move(doubt)});
+    };
+    if (!guest.machine().is_live()) {
+        tell(guest.doubt());
+        return generate(table, guest, context, sink);
+    }
     HeldRows held(sink);
     auto report = generate(table, guest, context, held);
+    std::string doubt = guest.doubt();  // before it is certain that the clock in question is still there
     VITRINE_CHECK(guest.verify());
     if (!report) return report;
+    tell(std::move(doubt));
     held.release();
     if (held.stopped()) report->end = WalkEnd::stopped;
     return report;

@@ -15,14 +15,19 @@
 namespace vitrine {
 namespace {
 
-constexpr const char* kForms = "a target is qemu:PID, qemu:NAME, qmp:SOCKET, kvm:PID, or the path of a memory image";
+constexpr const char* kForms =
+    "a target is qemu:PID, qemu:NAME, qmp:SOCKET, kvm:PID, or the path of a memory image (raw:PATH: never taken for "
+    "anything but raw memory)";
 
 struct Scheme {
     std::string_view prefix;
     TargetKind kind;
 };
-constexpr auto kSchemes = std::to_array<Scheme>(
-    {{"qemu:", TargetKind::qemu}, {"qmp:", TargetKind::qmp}, {"kvm:", TargetKind::kvm}, {"file:", TargetKind::file}});
+constexpr auto kSchemes = std::to_array<Scheme>({{"qemu:", TargetKind::qemu},
+                                                 {"qmp:", TargetKind::qmp},
+                                                 {"kvm:", TargetKind::kvm},
+                                                 {"file:", TargetKind::file},
+                                                 {"raw:", TargetKind::raw}});
 
 Error usage(std::string text) { return Error::with_text(Errc::usage, Origin::user, std::move(text), kForms); }
 
@@ -67,6 +72,7 @@ std::string to_string(const Target& target) {
         case TargetKind::kvm: return "kvm:" + target.text;
         // A path that would be read as something else keeps its prefix.
         case TargetKind::file: return looks_like_scheme(target.text) ? "file:" + target.text : target.text;
+        case TargetKind::raw: return "raw:" + target.text;
     }
     return target.text;
 }
@@ -77,6 +83,7 @@ Result<std::unique_ptr<Machine>> open_machine(const Target& target, const OpenOp
         case TargetKind::qmp: return open_qemu_by_socket(target.text, options);
         case TargetKind::kvm: return open_kvm(target.text, options);
         case TargetKind::file: return open_file_machine(target.text);
+        case TargetKind::raw: return open_raw_machine(target.text);
     }
     return usage("unknown kind of target");
 }

@@ -217,6 +217,7 @@ private:
         variable("init_mm", types.size("mm_struct"));
         variable("modules", 16);
         variable("btf_modules", 16);
+        variable("jiffies_64", 8);
         if (d.boot_clock) variable("tk_core", 512);
         name("_edata", Gva{(at + 4095) / 4096 * 4096});
         name("_end", data().wrap_plus(kPart));

@@ -222,12 +222,19 @@ public:
     [[nodiscard]] const MachineInfo& info() const override { return info_; }
     [[nodiscard]] GuestMemory& memory() override { return memory_; }
     [[nodiscard]] std::span<const MemoryLayout> layouts() const override { return layouts_; }
-    [[nodiscard]] VcpuRegisters* registers() override { return registers_.states.empty() ? nullptr : &registers_; }
+    [[nodiscard]] VcpuRegisters* registers() override {
+        return registers_.states.empty() && !registers_.now ? nullptr : &registers_;
+    }
     [[nodiscard]] bool is_live() const override { return live; }
     Result<void> check_alive() override {
         if (alive) return {};
         return Error::with_text(Errc::stale, Origin::source, "made-up guest: it ended");
     }
+    // What the vCPUs are at the n-th look, instead of what they were made with.
+    void set_registers(std::function<Result<std::vector<VcpuState>>(std::size_t number)> now) {
+        registers_.now = std::move(now);
+    }
+    [[nodiscard]] std::size_t looks() const { return registers_.looks; }
 
     bool live = false;
     bool alive = true;
@@ -235,8 +242,13 @@ public:
 private:
     struct Registers final : VcpuRegisters {
         explicit Registers(std::vector<VcpuState> s) : states(std::move(s)) {}
-        Result<std::vector<VcpuState>> read_registers(RegisterSet) override { return states; }
+        Result<std::vector<VcpuState>> read_registers(RegisterSet) override {
+            const std::size_t number = looks++;
+            return now ? now(number) : states;
+        }
         [[nodiscard]] std::string_view route() const override { return "a test"; }
+        std::function<Result<std::vector<VcpuState>>(std::size_t number)> now;
+        std::size_t looks = 0;
         std::vector<VcpuState> states;
     };
     MachineInfo info_;

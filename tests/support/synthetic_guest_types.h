@@ -25,6 +25,7 @@ struct TypeOptions {
     bool percpu_rss = true;      // rss_stat is an array of percpu_counter (6.2 and later)
     bool tk_data = true;         // struct tk_data has a name (6.13 and later)
     bool wide_tasks = false;     // a large member in task_struct, so that its parts lie pages apart
+    bool swapped_pairs = false;  // tgid right before pid, cred right before real_cred, as a shuffle may leave them
     std::string leave_out;       // "task_struct.tasks": a member that this kernel's types do not tell
 };
 
@@ -58,19 +59,18 @@ private:
         std::uint32_t type = 0;
         std::uint32_t size = 0;
         std::uint32_t align = 8;
+        bool glued = false;  // stays right behind the part before it
     };
     enum Order { shuffled, as_written };
 
     std::uint32_t define(const std::string& name, std::vector<Part> parts, Order order = shuffled) {
-        if (order == shuffled) {
-            for (std::size_t i = parts.size(); i > 1; --i) std::swap(parts[i - 1], parts[random_() % i]);
-        }
+        if (order == shuffled) parts = shuffle(parts);
         std::vector<BtfWriter::Member> members;
         std::uint32_t at = 0;
         std::uint32_t align = 1;
         for (const Part& part : parts) {
             align = std::max(align, part.align);
-            if (order == shuffled) at += static_cast<std::uint32_t>(random_() % 40);
+            if (order == shuffled && !part.glued) at += static_cast<std::uint32_t>(random_() % 40);
             at = (at + part.align - 1) / part.align * part.align;
             const std::string full = name + "." + std::string(part.name);
             offsets_[full] = at;
@@ -79,6 +79,21 @@ private:
         }
         sizes_[name] = (at + align - 1) / align * align;
         return btf_.structure(name, sizes_[name], members);
+    }
+    std::vector<Part> shuffle(const std::vector<Part>& parts) {
+        std::vector<std::vector<Part>> blocks;
+        for (const Part& part : parts) {
+            if (!part.glued) blocks.emplace_back();
+            blocks.back().push_back(part);
+        }
+        for (std::size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[random_() % i]);
+        std::vector<Part> result;
+        for (const auto& block : blocks) result.insert(result.end(), block.begin(), block.end());
+        return result;
+    }
+    static Part glue(Part part) {
+        part.glued = true;
+        return part;
     }
     Part embed(std::string_view name, const std::string& structure, std::uint32_t id) const {
         return {name, id, size(structure), 8};
@@ -223,6 +238,13 @@ private:
                                   word("start_boottime"),
                                   pointer("worker_private"),
                                   pointer("stack")};
+        if (options_.swapped_pairs) {
+            std::erase_if(task, [](const Part& part) {
+                return part.name == "pid" || part.name == "tgid" || part.name == "cred" || part.name == "real_cred";
+            });
+            for (const Part& part : {s32("tgid"), glue(s32("pid")), pointer("cred"), glue(pointer("real_cred"))})
+                task.push_back(part);
+        }
         if (options_.wide_tasks) task.push_back({"thread", btf_.array(char_, 6000), 6000, 1});
         define("task_struct", task);
     }

@@ -207,6 +207,8 @@ void examine_guest(Session& session, Examination& examination, std::string_view 
     const KernelInfo& kernel = (*guest)->kernel();
     examination.add({"kernel", Health::ok,
                      fmt::format("{} {}, found by {}", kernel.os, kernel.release, to_string(kernel.route)), ""});
+    if (std::string doubt = (*guest)->doubt(); !doubt.empty())
+        examination.add({"kernel", Health::warn, std::move(doubt), "with a QMP socket or under KVM registers tell"});
     const auto symbols = (*guest)->symbols();
     if (symbols)
         examination.add(

@@ -123,9 +123,11 @@ void show_registers(Report& report, const Registers& registers) {
     }
 }
 
-void show_account(Report& report, const KernelInfo& kernel) {
+void show_account(Report& report, const Guest& guest) {
+    const KernelInfo& kernel = guest.kernel();
     report.section("What the answer rests on");
     for (const std::string& check : kernel.checks) report.item(check);
+    if (const std::string doubt = guest.doubt(); !doubt.empty()) report.item("NOTE: " + doubt);
     for (const std::string& refused : kernel.rejected) report.item(fmt::format("refused: {}", refused));
     report.section("Time");
     std::chrono::microseconds total{};
@@ -183,7 +185,8 @@ void json_machine(JsonWriter& json, Machine& machine) {
     json.end_object();
 }
 
-void json_kernel(JsonWriter& json, const KernelInfo& kernel) {
+void json_kernel(JsonWriter& json, const Guest& guest) {
+    const KernelInfo& kernel = guest.kernel();
     json.key("kernel");
     json.begin_object();
     text_or_null(json, "os", kernel.os);
@@ -207,6 +210,7 @@ void json_kernel(JsonWriter& json, const KernelInfo& kernel) {
     text_or_null(json, "symbols_from", kernel.symbols_from);
     text_or_null(json, "types_from", kernel.types_from);
     text_list(json, "checks", kernel.checks);
+    text_or_null(json, "doubt", guest.doubt());
     text_list(json, "rejected", kernel.rejected);
     json.end_object();
 }
@@ -261,13 +265,13 @@ int run(Session& session, const Arguments& arguments) {
         show_machine(report, machine);
         show_kernel(report, kernel);
         show_registers(report, registers);
-        show_account(report, kernel);
+        show_account(report, **guest);
         return kExitOk;
     }
     JsonWriter json(session.out(), format == Format::json ? 2 : 0);
     json.begin_object();
     json_machine(json, machine);
-    json_kernel(json, kernel);
+    json_kernel(json, **guest);
     json_registers(json, registers);
     json_steps(json, kernel);
     json.end_object();

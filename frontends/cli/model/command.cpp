@@ -43,7 +43,8 @@ const OptionGroup kOutputGroup{"Output", kOutputOptions};
 const OptionGroup kAccessGroup{"Access", kAccessOptions};
 const OptionGroup kGeneralGroup{"General", kGeneralOptions};
 
-const ArgumentSpec kTargetArgument{"TARGET", "qemu:PID, qemu:NAME, qmp:SOCKET, kvm:PID, or the path of a memory image",
+const ArgumentSpec kTargetArgument{"TARGET",
+                                   "qemu:PID, qemu:NAME, qmp:SOCKET, kvm:PID, raw:PATH, or the path of a memory image",
                                    ArgumentKind::target};
 
 std::string_view Arguments::text(std::string_view name) const {

@@ -57,7 +57,8 @@ constexpr Paragraph kProse[] = {
      "-name option says), qmp:SOCKET the QEMU that listens on a QMP socket, kvm:PID any monitor that uses /dev/kvm. "
      "Everything "
      "else is the path of a file: raw RAM or an ELF core, told apart by content. file:PATH is the path of a file "
-     "whatever it looks like."},
+     "whatever it looks like. raw:PATH is a file of raw RAM whatever it begins with: its first bytes lie at physical "
+     "address 0, where a guest can write what it likes, the mark of another format as well."},
     {"Output",
      "Answers go to standard output, everything else to standard error. Tables fit the terminal (text that is cut ends "
      "in an "

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,7 @@ public:
     [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;
 
     Result<void> verify() const override;
+    [[nodiscard]] std::string doubt() const override;
     Result<const SymbolTable*> symbols() override;
     // What could not be put into symbols() and why, one line; "" when all is there.
     [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
@@ -67,9 +69,14 @@ private:
         std::optional<std::uint64_t> first_task;  // address of process 1
     };
     [[nodiscard]] BootMark boot_mark() const;
+    [[nodiscard]] bool vcpus_left() const;
+
+    using Clock = std::chrono::steady_clock;
 
     std::unique_ptr<linux_os::ProvenKernel> proven_;
     BootMark boot_;
+    // When life was last seen: a vCPU on the kernel's page tables, or its clock moved.
+    mutable Clock::time_point alive_at_;
     std::unique_ptr<SymbolTable> symbols_;
     std::string symbols_missing_;
     std::shared_ptr<const TypeCatalog> types_;

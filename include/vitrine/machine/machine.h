@@ -25,6 +25,7 @@ enum class TargetKind : std::uint8_t {
     qmp,   // qmp:SOCKET, the path of a QMP unix socket
     kvm,   // kvm:PID, any monitor that uses /dev/kvm
     file,  // a path
+    raw,   // raw:PATH, a file that is raw memory whatever it looks like
 };
 
 struct Target {
@@ -32,7 +33,7 @@ struct Target {
     std::string text;  // what follows the prefix: PID, NAME, SOCKET or the path
 };
 
-// "qemu:1234", "qemu:web1", "qmp:/run/x.sock", "kvm:1234", or a path (also "file:PATH"). Errors: usage, with the forms.
+// "qemu:1234", "qemu:web1", "qmp:/run/x.sock", "kvm:1234", or a path (also "file:PATH"; "raw:PATH"). Errors: usage, with the forms.
 Result<Target> parse_target(std::string_view text);
 [[nodiscard]] std::string to_string(const Target&);
 

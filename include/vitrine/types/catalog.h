@@ -155,8 +155,9 @@ struct BtfExtent {
 };
 Result<BtfExtent> btf_extent(std::span<const std::byte> header_bytes);
 
-// Types and function/variable symbols from the DWARF of an ELF file the operator gives (vmlinux). Parsed in a child process with
-// limits, because libdw is not meant for untrusted files. build_id: hex, "" if the file has none.
+// Types from the DWARF of an ELF file the operator gives (vmlinux); from its BTF when it has no DWARF. Symbols are not read:
+// they are in the guest's memory. Parsed in a child process with limits, because libdw is not meant for untrusted files.
+// build_id: hex, "" if the file has none.
 struct DwarfImport {
     std::shared_ptr<const TypeCatalog> types;
     std::string build_id;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "os/linux/find/liveness.h"
 #include "os/linux/find/prove.h"
 #include "os/linux/find/ram_map_check.h"
 #include "os/linux/find/routes.h"
@@ -76,11 +77,15 @@ public:
         // One line: the first refusal says most, the rest is with `info --verbose`.
         if (!rejected_.empty()) text += fmt::format(". Refused: {}", rejected_.front());
         if (rejected_.size() > 1) text += fmt::format(" (and {} more)", rejected_.size() - 1);
-        const char* hint = options_.vmlinux && !rejected_.empty()
-                               ? "the file given with --symbols may be of another kernel build; leave it out to use "
-                                 "the guest's own types"
-                               : "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the "
-                                 "image may be incomplete";
+        const char* hint =
+            options_.vmlinux && !rejected_.empty()
+                ? "the file given with --symbols may be of another kernel build; leave it out to use "
+                  "the guest's own types"
+            : machine_.info().kind == "ELF core"
+                ? "the guest may not be 64-bit x86 Linux, or the core incomplete; if it is raw memory that "
+                  "only begins like a core: raw:PATH"
+                : "the guest may not have booted its kernel yet, may not be 64-bit x86 Linux, or the "
+                  "image may be incomplete";
         return Error::with_text(Errc::not_found, Origin::guest, std::move(text), hint);
     }
 
@@ -98,7 +103,8 @@ private:
         }
         steps_.push_back(
             {"read registers", since(begin), fmt::format("{} vCPUs, {}", vcpus->size(), registers->route())});
-        if (runs_without_page_tables(*vcpus)) {
+        // An image of a machine in its firmware is worth reading for what lies in it.
+        if (machine_.is_live() && runs_without_page_tables(*vcpus)) {
             machine_error_ = Error::with_text(Errc::not_found, Origin::guest,
                                               "the guest runs no kernel: all its processors are in real or unpaged "
                                               "mode, as firmware and boot loaders are",
@@ -272,6 +278,7 @@ Result<std::unique_ptr<Guest>> Guest::attach(std::unique_ptr<Machine> machine, c
     VITRINE_CHECK(attach.prepare());
     if (!attach.run()) return attach.failure();
     auto proven = std::make_unique<linux_os::ProvenKernel>(attach.take());
+    VITRINE_CHECK(linux_os::expect_running(*machine, *memory, *proven, options.use_registers));
     KernelInfo info = linux_os::describe(*memory, *proven, machine->memory().layout());
     info.steps = attach.steps();
     info.rejected = attach.rejected();

@@ -47,6 +47,7 @@ enum class SymbolId : std::uint8_t {
     sys_call_table,
     entry_syscall_64,
     idt_table,
+    jiffies_64,
     count
 };
 inline constexpr std::size_t kSymbolCount = static_cast<std::size_t>(SymbolId::count);
@@ -85,7 +86,8 @@ inline constexpr std::array<std::string_view, kSymbolCount> kSymbolNames = {"_te
                                                                             "init_pid_ns",
                                                                             "sys_call_table",
                                                                             "entry_SYSCALL_64",
-                                                                            "idt_table"};
+                                                                            "idt_table",
+                                                                            "jiffies_64"};
 
 class KernelSymbols {
 public:

@@ -15,6 +15,9 @@ namespace {
 // A list torn by a running guest is torn for microseconds; but one where processes come and go without end may be torn in each second walk.
 constexpr unsigned kRetries = 8;
 
+// How long a kernel that was seen to run is taken to run: no answer is older than this.
+constexpr std::chrono::milliseconds kFresh{100};
+
 bool is_torn(WalkEnd end) { return end == WalkEnd::inconsistent || end == WalkEnd::fault || end == WalkEnd::cycle; }
 
 }  // namespace
@@ -29,6 +32,7 @@ LinuxGuest::LinuxGuest(std::unique_ptr<Machine> machine, std::unique_ptr<Physica
     space_ = std::make_unique<AddressSpace>(memory, proven_->image.paging, proven_->root);
     types_ = proven_->types;
     boot_ = boot_mark();
+    if (proven_->running == linux_os::Running::yes) alive_at_ = Clock::now();
 }
 
 LinuxGuest::~LinuxGuest() = default;
@@ -119,9 +123,35 @@ Result<void> LinuxGuest::verify() const {
     constexpr std::int64_t kSecond = 1'000'000'000;
     const BootMark now = boot_mark();
     const bool same_time = !boot_.boot_time || !now.boot_time || std::abs(*now.boot_time - *boot_.boot_time) < kSecond;
-    if (same_time && now.first_task == boot_.first_task && linux_os::same_kernel(space_->memory(), *proven_)) return {};
+    const bool same = same_time && now.first_task == boot_.first_task &&
+                      linux_os::same_kernel(space_->memory(), *proven_);
+    if (same && !vcpus_left()) return {};
     return Error::with_text(Errc::stale, Origin::guest, "the guest rebooted, or its kernel changed, while it was read",
                             "ask again: the kernel is found anew each time");
+}
+
+// A reset leaves memory as it was.
+bool LinuxGuest::vcpus_left() const {
+    using linux_os::Running;
+    if (proven_->running != Running::yes || Clock::now() - alive_at_ < kFresh) return false;
+    const Running running = linux_os::watch_vcpus(*machine_, proven_->image);
+    if (running == Running::yes) alive_at_ = Clock::now();
+    return running == Running::no;
+}
+
+std::string LinuxGuest::doubt() const {
+    using linux_os::Running;
+    if (!machine_->is_live()) {
+        return proven_->running != Running::no ? "" : "no vCPU runs this kernel: it may be what a reset left in memory";
+    }
+    if (proven_->running == Running::yes) return {};
+    const linux_os::Pulse now = linux_os::read_pulse(machine_->memory(), proven_->image, proven_->symbols);
+    if (linux_os::has_moved(proven_->pulse, now)) alive_at_ = Clock::now();
+    proven_->pulse = now;
+    if (alive_at_ != Clock::time_point() && Clock::now() - alive_at_ < kFresh) return {};
+    return "nothing shows that this kernel runs: its clock stood still while it was read, and no vCPU registers tell. "
+           "The guest is idle "
+           "or paused, or was just reset: then this is what the kernel of before left in memory";
 }
 
 Result<const SymbolTable*> LinuxGuest::symbols() {

@@ -12,8 +12,8 @@ namespace vitrine::linux_os {
 namespace {
 
 constexpr std::size_t kNameMax = 64;           // MODULE_NAME_LEN
-constexpr std::uint64_t kMaxBlob = 32u << 20;  // of one module; the largest have 2 MiB
-constexpr std::uint64_t kMaxAll = 256u << 20;  // of all together
+constexpr std::uint64_t kMaxBlob = 16u << 20;  // of one module; the largest have 2 MiB
+constexpr std::uint64_t kMaxAll = 64u << 20;   // of all together
 constexpr std::uint16_t kMagic = 0xeb9f;       // BTF_MAGIC
 constexpr unsigned kRetries = 3;
 
@@ -25,22 +25,26 @@ std::string module_name(const LinuxGuest& guest, Gva entry) {
     return name ? std::move(name->bytes) : "?";
 }
 
-// Grown piece by piece, so that a claimed size costs memory only as far as there is memory behind it.
-std::optional<std::vector<std::byte>> read_whole(const AddressSpace& space, Gva at, std::uint64_t size) {
+// Grown piece by piece, so that a claimed size costs memory only as far as there is memory behind it. What was read counts
+// against `left` whether or not the rest can be read: a list of many that fail at their end must not cost more than good ones.
+std::optional<std::vector<std::byte>> read_whole(const AddressSpace& space, Gva at, std::uint64_t size,
+                                                 std::uint64_t& left) {
     constexpr std::uint64_t kPiece = 256 * 1024;
     std::vector<std::byte> bytes;
     while (bytes.size() < size) {
         const std::size_t have = bytes.size();
         const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, size - have));
         bytes.resize(have + want);
+        left -= want;
         if (!space.read(at.wrap_plus(have), std::span(bytes).subspan(have, want))) return std::nullopt;
+        if (have == 0 && load<std::uint16_t>(bytes.data()) != kMagic) return std::nullopt;
     }
     return bytes;
 }
 
 // struct btf.data: where the kernel put its copy, together with data_size since Linux commit 951bb64621b8 "bpf: Add in-kernel
 // split BTF support" (v5.11).
-std::optional<std::vector<std::byte>> read_blob(const LinuxGuest& guest, Gva entry, std::uint64_t left) {
+std::optional<std::vector<std::byte>> read_blob(const LinuxGuest& guest, Gva entry, std::uint64_t& left) {
     const Layout& layout = guest.layout();
     const AddressSpace& space = guest.space();
     const auto btf = space.read_pointer(entry.wrap_plus(layout.at(FieldId::btf_module_btf)));
@@ -48,9 +52,7 @@ std::optional<std::vector<std::byte>> read_blob(const LinuxGuest& guest, Gva ent
     const auto data = space.read_pointer(btf->wrap_plus(layout.at(FieldId::btf_data)));
     const auto size = space.read_value<std::uint32_t>(btf->wrap_plus(layout.at(FieldId::btf_data_size)));
     if (!data || !size || *size < sizeof(kMagic) || *size > std::min(left, kMaxBlob)) return std::nullopt;
-    auto bytes = read_whole(space, *data, *size);
-    if (!bytes || load<std::uint16_t>(bytes->data()) != kMagic) return std::nullopt;
-    return bytes;
+    return read_whole(space, *data, *size, left);
 }
 
 ModuleBtfSnapshot walk_once(const LinuxGuest& guest, Gva head, WalkBudget budget) {
@@ -61,7 +63,6 @@ ModuleBtfSnapshot walk_once(const LinuxGuest& guest, Gva head, WalkBudget budget
         const Gva entry = node.wrap_minus(link);
         std::string name = module_name(guest, entry);
         if (auto blob = read_blob(guest, entry, left)) {
-            left -= blob->size();
             snapshot.modules.push_back({std::move(name), std::move(*blob)});
         } else {
             snapshot.unread.push_back(std::move(name));

@@ -148,17 +148,25 @@ Result<MemoryLayout> core_layout(const ElfCore& core) {
     return layout;
 }
 
+// A raw image that begins with the mark of another format, or is a damaged one of that? Only who made the file knows.
+std::string or_raw(const std::string& path, std::string_view hint) {
+    return fmt::format("{}{}if it is raw memory that only begins like that: raw:{}", hint, hint.empty() ? "" : "; ",
+                       path);
+}
+
 Result<std::unique_ptr<Machine>> open_core(const std::string& path, OpenFile file) {
     const int fd = file.fd.get();
     const auto copy = [fd](std::uint64_t offset, std::span<std::byte> out) { return copy_from_file(fd, offset, out); };
     auto parsed = parse_elf_core({file.size, copy});
-    if (!parsed) return refuse(parsed.error().code, path, parsed.error().to_string(), parsed.error().hint());
+    if (!parsed)
+        return refuse(parsed.error().code, path, parsed.error().to_string(), or_raw(path, parsed.error().hint()));
     ElfCore core = std::move(*parsed);
     std::vector<FilePiece> pieces;
     if (!core.zeros.empty()) pieces.push_back({UniqueFd(), 0, kZeroPiece});
     pieces.push_back({std::move(file.fd), 0, file.size});
     auto layout = core_layout(core);
-    if (!layout) return refuse(layout.error().code, path, layout.error().to_string(), "make the dump again");
+    if (!layout)
+        return refuse(layout.error().code, path, layout.error().to_string(), or_raw(path, "make the dump again"));
     auto store = VITRINE_TRY(MappedStore::make(std::move(pieces), AccessMethod::image));
     VITRINE_CHECK(layout->validate(store->size()));
     MachineInfo info = info_for(path, "ELF core");
@@ -191,10 +199,14 @@ Result<std::unique_ptr<Machine>> open_file_machine(const std::string& path) {
     if (!copy_from_file(file.fd.get(), 0, head)) return refuse(Errc::io, path, "cannot be read", "");
     if (auto known = known_format(head)) {
         return refuse(Errc::unsupported, path, fmt::format("{}, which cannot be read as it is", known->name),
-                      known->hint);
+                      or_raw(path, known->hint));
     }
     if (has_elf_magic(head)) return open_core(path, std::move(file));
     return open_raw(path, std::move(file));
+}
+
+Result<std::unique_ptr<Machine>> open_raw_machine(const std::string& path) {
+    return open_raw(path, VITRINE_TRY(open_image(path)));
 }
 
 }  // namespace vitrine

@@ -13,4 +13,8 @@ namespace vitrine {
 // damaged or truncated core), usage (a directory, an empty file, ...).
 Result<std::unique_ptr<Machine>> open_file_machine(const std::string& path);
 
+// The same of a file that is known to be a raw image. What its first bytes say is the guest's: they lie at physical address 0, and a guest
+// can put any format's mark there.
+Result<std::unique_ptr<Machine>> open_raw_machine(const std::string& path);
+
 }  // namespace vitrine

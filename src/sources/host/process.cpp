@@ -25,6 +25,24 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
     return value;
 }
 
+std::string ended_text(pid_t pid) { return fmt::format("process {} has ended", pid); }
+
+// proc(5), /proc/PID/stat: behind the name, which may hold anything, the state and as seventh the flags (include/linux/sched.h).
+bool is_ending(std::string_view stat) {
+    constexpr std::uint64_t kExiting = 4;  // PF_EXITING
+    const std::size_t name_end = stat.rfind(") ");
+    if (name_end == std::string_view::npos) return false;
+    stat.remove_prefix(name_end + 2);
+    if (!stat.empty() && (stat.front() == 'Z' || stat.front() == 'X')) return true;
+    for (int field = 0; field < 6; ++field) {
+        const std::size_t blank = stat.find(' ');
+        if (blank == std::string_view::npos) return false;
+        stat.remove_prefix(blank + 1);
+    }
+    const auto flags = parse_number<10>(stat.substr(0, stat.find(' ')));
+    return flags && (*flags & kExiting) != 0;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> parse_decimal(std::string_view text) { return parse_number<10>(text); }
@@ -95,7 +113,7 @@ Result<HostProcess> HostProcess::open(pid_t pid) {
         return process_error(pid, errno == EINVAL ? ESRCH : errno, "opening");
     }
     HostProcess process(pid, std::move(pidfd));
-    if (!process.check_alive()) return process_error(pid, ESRCH, "opening");  // a zombie
+    if (!process.check_alive()) return Error::with_text(Errc::not_found, Origin::source, ended_text(pid));  // a zombie
     return process;
 }
 
@@ -105,8 +123,16 @@ Result<void> HostProcess::check_alive() const {
         const int n = ::poll(&entry, 1, 0);
         if (n == 0) return {};
         if (n < 0 && errno == EINTR) continue;
-        return Error::with_text(Errc::stale, Origin::source, fmt::format("process {} has ended", pid_));
+        return Error::with_text(Errc::stale, Origin::source, ended_text(pid_));
     }
+}
+
+Result<void> HostProcess::check_not_ending() const {
+    VITRINE_CHECK(check_alive());
+    const auto stat = read_whole_file(path("stat"), 4096);
+    if (stat && !is_ending(*stat)) return {};
+    if (!stat && stat.error().code != Errc::not_found) return {};
+    return Error::with_text(Errc::stale, Origin::source, ended_text(pid_));
 }
 
 std::string HostProcess::path(std::string_view name) const { return fmt::format("/proc/{}/{}", pid_, name); }

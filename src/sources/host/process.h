@@ -46,6 +46,9 @@ public:
     [[nodiscard]] int pidfd() const { return pidfd_.get(); }
     // One system call. Errc::stale when the process has ended.
     Result<void> check_alive() const;
+    // The same of a process that has begun to end: it has no memory any more, so no command line and no mappings, but is not yet dead.
+    // A kernel thread, which never has any, is not ending.
+    Result<void> check_not_ending() const;
 
     [[nodiscard]] std::string path(std::string_view name) const;  // /proc/PID/name
     [[nodiscard]] std::string command_name() const;               // comm; empty when it cannot be read

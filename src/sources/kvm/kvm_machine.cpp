@@ -109,10 +109,14 @@ MachineInfo describe(const HostProcess& process, const Backing& backing) {
 
 Result<std::unique_ptr<Machine>> open_kvm_machine(pid_t pid, const OpenOptions& options) {
     auto process = std::make_shared<const HostProcess>(VITRINE_TRY(HostProcess::open(pid)));
-    if (const auto kvm = uses_kvm(*process); kvm && !*kvm) return no_machine(*process);
+    if (const auto kvm = uses_kvm(*process); kvm && !*kvm) {
+        VITRINE_CHECK(process->check_not_ending());
+        return no_machine(*process);
+    }
     const auto maps = VITRINE_TRY(read_maps(*process));
     const std::vector<RamCandidate> candidates = find_ram_candidates(maps);
     if (candidates.empty()) {
+        VITRINE_CHECK(process->check_not_ending());
         return Error::with_text(Errc::not_found, Origin::source,
                                 fmt::format("process {} has no mapping that is large enough to be guest RAM", pid));
     }

@@ -96,10 +96,8 @@ private:
 // Everything that is gathered while a QEMU is opened.
 class Opening {
 public:
-    Opening(HostProcess process, QemuProcess qemu, const OpenOptions& options)
-        : process_(std::make_shared<const HostProcess>(std::move(process))),
-          qemu_(std::move(qemu)),
-          options_(options) {}
+    Opening(std::shared_ptr<const HostProcess> process, QemuProcess qemu, const OpenOptions& options)
+        : process_(std::move(process)), qemu_(std::move(qemu)), options_(options) {}
 
     // given_socket: the one that the target names; empty: those on the command line are tried.
     Result<std::unique_ptr<Machine>> run(const std::string& given_socket);
@@ -246,7 +244,7 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     return std::unique_ptr<Machine>(std::move(machine));
 }
 
-Error not_qemu(const HostProcess& process) {
+Result<std::unique_ptr<Machine>> not_qemu(const HostProcess& process) {
     const bool kvm = uses_kvm(process).value_or(false);
     return Error::with_text(
         Errc::usage, Origin::user,
@@ -281,10 +279,12 @@ Result<QemuProcess> find_by_name(const std::string& name) {
 }
 
 Result<std::unique_ptr<Machine>> open_qemu(pid_t pid, const OpenOptions& options, const std::string& socket) {
-    HostProcess process = VITRINE_TRY(HostProcess::open(pid));
+    const auto process = std::make_shared<const HostProcess>(VITRINE_TRY(HostProcess::open(pid)));
     auto qemu = identify_qemu(pid);
-    if (!qemu) return not_qemu(process);
-    return Opening(std::move(process), std::move(*qemu), options).run(socket);
+    auto machine = qemu ? Opening(process, std::move(*qemu), options).run(socket) : not_qemu(*process);
+    // One that ends has no command line and no mappings any more: whatever else was found wrong comes from that.
+    if (!machine) VITRINE_CHECK(process->check_not_ending());
+    return machine;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace vitrine::dwarf {
@@ -14,31 +15,72 @@ constexpr unsigned kMaxDepth = 200;
 constexpr std::size_t kMaxTypes = 8u << 20;
 constexpr std::uint64_t kMaxMemberOffset = std::uint64_t{1} << 48;
 
+// Entries of types carry their attributes themselves: neither DW_AT_abstract_origin nor DW_AT_specification leads to more,
+// and looking for those takes two more passes for each attribute that is absent.
+Dwarf_Attribute* attribute_of(Dwarf_Die& die, unsigned attribute, Dwarf_Attribute& storage) {
+    return dwarf_attr(&die, attribute, &storage);
+}
+
+std::string_view text_of(Dwarf_Attribute* attribute) {
+    const char* text = attribute == nullptr ? nullptr : dwarf_formstring(attribute);
+    return text == nullptr ? std::string_view() : std::string_view(text);
+}
+
 std::string_view name_of(Dwarf_Die& die) {
-    const char* name = dwarf_diename(&die);
-    return name == nullptr ? std::string_view() : std::string_view(name);
+    Dwarf_Attribute storage;
+    return text_of(attribute_of(die, DW_AT_name, storage));
+}
+
+std::optional<std::uint64_t> value_of(Dwarf_Attribute* attribute) {
+    Dwarf_Word value = 0;
+    if (attribute == nullptr || dwarf_formudata(attribute, &value) != 0) return std::nullopt;
+    return value;
 }
 
 std::optional<std::uint64_t> number(Dwarf_Die& die, unsigned attribute) {
     Dwarf_Attribute storage;
-    Dwarf_Word value = 0;
-    Dwarf_Attribute* found = dwarf_attr_integrate(&die, attribute, &storage);
-    if (found == nullptr || dwarf_formudata(found, &value) != 0) return std::nullopt;
-    return value;
+    return value_of(attribute_of(die, attribute, storage));
+}
+
+bool is_set(Dwarf_Attribute* attribute) {
+    bool value = false;
+    return attribute != nullptr && dwarf_formflag(attribute, &value) == 0 && value;
 }
 
 bool flag(Dwarf_Die& die, unsigned attribute) {
     Dwarf_Attribute storage;
-    bool value = false;
-    Dwarf_Attribute* found = dwarf_attr(&die, attribute, &storage);
-    return found != nullptr && dwarf_formflag(found, &value) == 0 && value;
+    return is_set(attribute_of(die, attribute, storage));
 }
 
 bool referenced(Dwarf_Die& die, Dwarf_Die& out) {
     Dwarf_Attribute storage;
-    Dwarf_Attribute* found = dwarf_attr_integrate(&die, DW_AT_type, &storage);
+    Dwarf_Attribute* found = attribute_of(die, DW_AT_type, storage);
     return found != nullptr && dwarf_formref_die(found, &out) != nullptr;
 }
+
+// A member's attributes, read in one pass: every unit of a kernel repeats the structures of its headers.
+struct MemberAttributes {
+    enum Which : unsigned { name, type, location, external, bit_size, data_bit_offset, bit_offset, byte_size, count };
+
+    explicit MemberAttributes(Dwarf_Die& die) { (void)dwarf_getattrs(&die, keep, this, 0); }
+    [[nodiscard]] Dwarf_Attribute* get(Which which) { return present[which] ? &values[which] : nullptr; }
+
+private:
+    static int keep(Dwarf_Attribute* attribute, void* self) {
+        constexpr unsigned kCodes[count] = {DW_AT_name,       DW_AT_type,     DW_AT_data_member_location,
+                                            DW_AT_external,   DW_AT_bit_size, DW_AT_data_bit_offset,
+                                            DW_AT_bit_offset, DW_AT_byte_size};
+        auto& all = *static_cast<MemberAttributes*>(self);
+        for (unsigned i = 0; i < count; ++i) {
+            if (attribute->code != kCodes[i]) continue;
+            all.values[i] = *attribute;
+            all.present[i] = true;
+        }
+        return DWARF_CB_OK;
+    }
+    std::array<Dwarf_Attribute, count> values;
+    std::array<bool, count> present{};
+};
 
 // Calls visit(child, tag) for each child, in order.
 template <class Visit>
@@ -51,9 +93,7 @@ void for_each_child(Dwarf_Die& die, Visit&& visit) {
 }
 
 // A constant, or (DWARF 2) an expression that adds one.
-std::optional<std::uint64_t> member_location(Dwarf_Die& die) {
-    Dwarf_Attribute storage;
-    Dwarf_Attribute* found = dwarf_attr_integrate(&die, DW_AT_data_member_location, &storage);
+std::optional<std::uint64_t> member_location(Dwarf_Attribute* found) {
     if (found == nullptr) return 0;  // unions have none
     Dwarf_Word value = 0;
     if (dwarf_formudata(found, &value) == 0) return value;
@@ -69,11 +109,33 @@ std::uint32_t element_count(Dwarf_Die& range) {
     if (const auto count = number(range, DW_AT_count))
         return static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, 0xffffffff));
     Dwarf_Attribute storage;
+    Dwarf_Attribute* found = attribute_of(range, DW_AT_upper_bound, storage);
+    if (found == nullptr) return 0;
+    // The bound of a zero-length array is -1. The dataN forms carry no sign: 0xff as data1 is 255, an array of 256; only
+    // where all of a long word's bits are set is it -1, as GCC writes it in size_t.
+    const unsigned form = dwarf_whatform(found);
     Dwarf_Sword upper = 0;
-    Dwarf_Attribute* found = dwarf_attr_integrate(&range, DW_AT_upper_bound, &storage);
-    // Signed: the bound of a zero-length array is -1.
-    if (found == nullptr || dwarf_formsdata(found, &upper) != 0 || upper < 0) return 0;
-    return static_cast<std::uint32_t>(std::min<Dwarf_Sword>(upper, 0xfffffffe) + 1);
+    if (form == DW_FORM_sdata || form == DW_FORM_implicit_const) {
+        if (dwarf_formsdata(found, &upper) != 0 || upper < 0) return 0;
+        return static_cast<std::uint32_t>(std::min<Dwarf_Sword>(upper, 0xfffffffe) + 1);
+    }
+    Dwarf_Word bound = 0;
+    if (dwarf_formudata(found, &bound) != 0 || bound == ~Dwarf_Word{0}) return 0;
+    if (form == DW_FORM_data4 && bound == 0xffffffff) return 0;
+    return static_cast<std::uint32_t>(std::min<Dwarf_Word>(bound, 0xfffffffe) + 1);
+}
+
+// What a member's declaration says: "pointer, const, struct list_head". Equal in all units that include the same header,
+// whether they have the structure's definition or its declaration only.
+void add_type_name(Key& key, Dwarf_Die type) {
+    constexpr unsigned kMaxWords = 8;
+    for (unsigned i = 0; i < kMaxWords; ++i) {
+        const std::string_view name = name_of(type);
+        key.number(static_cast<std::uint64_t>(dwarf_tag(&type))).text(name);
+        Dwarf_Die next;
+        if (!name.empty() || !referenced(type, next)) return;
+        type = next;
+    }
 }
 
 std::optional<TypeKind> modifier_kind(int tag) {
@@ -129,14 +191,14 @@ Result<TypeId> TypeReader::type_of(Dwarf_Die& die, unsigned depth) {
 
 Result<TypeId> TypeReader::intern(Dwarf_Die& die, unsigned depth) {
     if (depth > kMaxDepth) return too_deep();
-    const Dwarf_Off offset = dwarf_dieoffset(&die);
-    const auto [it, is_new] = known_.try_emplace(offset, kOpen);
+    const void* const place = die.addr;
+    const auto [it, is_new] = known_.try_emplace(place, kOpen);
     if (!is_new) {
         if (it->second == kOpen) return too_deep();
         return it->second;
     }
     const TypeId id = VITRINE_TRY(intern_new(die, dwarf_tag(&die), depth));
-    known_[offset] = id;
+    known_[place] = id;
     return id;
 }
 
@@ -193,10 +255,11 @@ Result<TypeId> TypeReader::array(Dwarf_Die& die, unsigned depth) {
 
 Result<TypeId> TypeReader::enumeration(Dwarf_Die& die) {
     const std::string_view name = name_of(die);
-    if (flag(die, DW_AT_declaration)) return TypeId{0};
+    const bool is_declaration = flag(die, DW_AT_declaration);
+    if (is_declaration && name.empty()) return TypeId{0};
     Type type;
     type.kind = TypeKind::enumeration;
-    type.size = number(die, DW_AT_byte_size).value_or(4);
+    type.size = is_declaration ? 0 : number(die, DW_AT_byte_size).value_or(4);
     type.name = store_.string(name);
     std::vector<Enumerator> enumerators;
     Key key(type.kind);
@@ -253,24 +316,27 @@ Result<TypeId> TypeReader::prototype(Dwarf_Die& die, unsigned depth) {
 }
 
 std::optional<TypeReader::RawMember> TypeReader::raw_member(Dwarf_Die& die) const {
+    using A = MemberAttributes;
+    A attributes(die);
     RawMember m;
-    m.name = name_of(die);
-    m.has_type = referenced(die, m.type);
-    const auto location = member_location(die);
-    if (!location || *location > kMaxMemberOffset || flag(die, DW_AT_external)) return std::nullopt;
+    m.name = text_of(attributes.get(A::name));
+    Dwarf_Attribute* type = attributes.get(A::type);
+    m.has_type = type != nullptr && dwarf_formref_die(type, &m.type) != nullptr;
+    const auto location = member_location(attributes.get(A::location));
+    if (!location || *location > kMaxMemberOffset || is_set(attributes.get(A::external))) return std::nullopt;
     m.bit_offset = *location * 8;
-    const auto bits = number(die, DW_AT_bit_size);
+    const auto bits = value_of(attributes.get(A::bit_size));
     if (!bits) return m;
     if (*bits > 255) return std::nullopt;
     m.bit_size = static_cast<std::uint32_t>(*bits);
-    if (const auto absolute = number(die, DW_AT_data_bit_offset)) {
+    if (const auto absolute = value_of(attributes.get(A::data_bit_offset))) {
         m.bit_offset = *absolute;
         return m;
     }
     // DWARF 2 and 3 count from the most significant bit of the storage unit.
-    const auto from_top = number(die, DW_AT_bit_offset);
+    const auto from_top = value_of(attributes.get(A::bit_offset));
     if (!from_top) return m;  // the first bit-field of a unit may carry neither
-    auto storage = number(die, DW_AT_byte_size);
+    auto storage = value_of(attributes.get(A::byte_size));
     Dwarf_Word size = 0;
     if (!storage && m.has_type && dwarf_aggregate_size(&m.type, &size) == 0) storage = size;
     if (!storage || *storage > 16 || *storage * 8 < *from_top + *bits) return std::nullopt;
@@ -302,10 +368,13 @@ Result<TypeId> TypeReader::aggregate(Dwarf_Die& die, TypeKind kind, unsigned dep
     type.size = number(die, DW_AT_byte_size).value_or(0);
     const std::vector<RawMember> raw = raw_members(die, type.size);
     if (name.empty()) return anonymous(type, raw, depth);
-    // The key of a named structure leaves its members' types out: they may lead back to it.
+    // The key of a named structure only names its members' types: they may lead back to it.
     Key key(kind);
     key.text(name).number(type.size);
-    for (const RawMember& m : raw) key.text(m.name).number(m.bit_offset).number(m.bit_size);
+    for (const RawMember& m : raw) {
+        key.text(m.name).number(m.bit_offset).number(m.bit_size);
+        if (m.has_type) add_type_name(key, m.type);
+    }
     if (const TypeId known = store_.lookup(key); known != 0) return known;
     const TypeId id = store_.add(key, type);
     pending_.push_back({die, id});

@@ -50,8 +50,9 @@ private:
     Result<std::vector<Member>> typed(const std::vector<RawMember>& raw, unsigned depth);
 
     TypeStore& store_;
-    // Of the unit being read; kOpen while a type's own parts are being read.
-    std::unordered_map<Dwarf_Off, TypeId> known_;
+    // Of the unit being read, by where each entry lies in memory (offsets are those of one section, and types may lie in
+    // another); kOpen while a type's own parts are being read.
+    std::unordered_map<const void*, TypeId> known_;
     std::vector<Pending> pending_;  // named structures whose members' types are still to be read
 };
 

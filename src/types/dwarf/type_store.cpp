@@ -50,24 +50,33 @@ void TypeStore::set_enumerators(TypeId id, std::span<const Enumerator> enumerato
 }
 
 void TypeStore::resolve_forwards() {
-    const auto is_complete = [](const Type& t) { return t.kind == TypeKind::structure || t.kind == TypeKind::union_; };
-    const auto name_key = [](std::uint32_t name, bool is_union) {
-        return std::uint64_t{name} << 1 | (is_union ? 1 : 0);
+    // An enumeration that is only declared has neither size nor enumerators.
+    const auto is_open = [](const Type& t) {
+        return t.kind == TypeKind::forward || (t.kind == TypeKind::enumeration && t.size == 0);
     };
+    const auto sort = [](const Type& t) -> std::uint64_t {
+        if (t.kind == TypeKind::enumeration) return 2;
+        return t.kind == TypeKind::union_ || (t.kind == TypeKind::forward && t.forward_is_union) ? 1 : 0;
+    };
+    const auto name_key = [&](const Type& t) { return std::uint64_t{t.name} << 2 | sort(t); };
     std::unordered_map<std::uint64_t, std::optional<TypeId>> complete;  // nullopt: several definitions
     for (TypeId id = 1; id < tables_.types.size(); ++id) {
         const Type& t = tables_.types[id];
-        if (!is_complete(t) || t.name == 0) continue;
-        const auto [it, is_new] = complete.try_emplace(name_key(t.name, t.kind == TypeKind::union_), id);
+        const bool defines = t.kind == TypeKind::structure || t.kind == TypeKind::union_ ||
+                             t.kind == TypeKind::enumeration;
+        if (!defines || is_open(t) || t.name == 0) continue;
+        const auto [it, is_new] = complete.try_emplace(name_key(t), id);
         if (!is_new) it->second = std::nullopt;
     }
     std::vector<TypeId> replaced(tables_.types.size());
     for (TypeId id = 0; id < replaced.size(); ++id) {
-        const Type& t = tables_.types[id];
+        Type& t = tables_.types[id];
         replaced[id] = id;
-        if (t.kind != TypeKind::forward) continue;
-        const auto it = complete.find(name_key(t.name, t.forward_is_union));
-        if (it != complete.end() && it->second) replaced[id] = *it->second;
+        if (!is_open(t)) continue;
+        const auto it = complete.find(name_key(t));
+        if (it == complete.end() || !it->second) continue;
+        replaced[id] = *it->second;
+        if (t.kind == TypeKind::enumeration) t.name = 0;  // it would count as another definition
     }
     for (Type& t : tables_.types) t.target = replaced[t.target];
     for (Member& m : tables_.members) m.type = replaced[m.type];

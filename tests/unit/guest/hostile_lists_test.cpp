@@ -1,5 +1,6 @@
 // Lists that are far longer than memory could hold if they were honest, and tables that hold more than is reasonable.
 #include "guest_test_support.h"
+#include "os/linux/module_btf.h"
 
 namespace vitrine::test {
 namespace {
@@ -117,6 +118,17 @@ TEST(HostileLists, TenMillionModules) {
     const auto symbols = endless.guest->symbols();
     ASSERT_TRUE(symbols) << symbols.error().to_string();
     EXPECT_FALSE(endless.guest->as_linux()->symbols_missing().empty());
+}
+
+TEST(HostileLists, TenMillionModulesWithTypes) {
+    const Endless endless([](SyntheticGuest& g) { return g.symbol("btf_modules"); });
+    ASSERT_NE(endless.guest, nullptr);
+    const Bounded bounded("types of ten million modules", 4.0);
+    constexpr std::size_t kMost = 1u << 16;
+    const auto listed = linux_os::list_module_btf(*endless.guest->as_linux(), {kMost, std::chrono::milliseconds(1000)});
+    ASSERT_TRUE(listed) << listed.error().to_string();
+    EXPECT_EQ(listed->report.end, WalkEnd::budget);
+    EXPECT_LE(listed->modules.size() + listed->unread.size(), kMost);
 }
 
 }  // namespace

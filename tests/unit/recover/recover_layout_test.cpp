@@ -86,6 +86,7 @@ TEST_P(RecoverLayout, AgreesWithBtf) {
     const RecoveredLayout recovered = recover_layout(linux_->space(), linux_->proven().symbols);
     EXPECT_THAT(recovered.layout.missing_required(), testing::IsEmpty());
     expect_true(recovered.layout);
+    EXPECT_TRUE(recovered.usual_order);
     EXPECT_EQ(recovered.evidence.size(), recovered.layout.present_count());
     // What these guests' workload makes certain on every kernel.
     using F = FieldId;

@@ -119,6 +119,38 @@ TEST(FileMachineRefuses, KnownFormatsByName) {
     EXPECT_FALSE(known_format(std::vector<std::byte>(kFormatHeadSize)));
 }
 
+// The first bytes of a raw image are the guest's.
+TEST(RawImage, WhateverItBeginsWith) {
+    const std::string_view marks[] = {{"KDUMP   ", 8},
+                                      "EMiL",
+                                      "LibvirtQemudSave",
+                                      "PAGEDU64",
+                                      "\x1f\x8b\x08",
+                                      {"\x7f"
+                                       "ELF\2\1\1",
+                                       7},
+                                      {"\x7f"
+                                       "ELF\2\1\1\0\0\0\0\0\0\0\0\0\4\0\x3e\0\1\0\0\0",
+                                       24}};
+    for (const std::string_view mark : marks) {
+        std::vector<std::byte> content = pattern(2 * kMiB, 3);
+        const auto bytes = text_bytes(mark);
+        std::copy(bytes.begin(), bytes.end(), content.begin());
+        const TempFile file(content);
+        EXPECT_NE(refusal(file.path()).hint().find("raw:" + file.path()), std::string::npos) << mark;
+        auto machine = open_machine({TargetKind::raw, file.path()}, {});
+        ASSERT_TRUE(machine) << machine.error().to_string();
+        EXPECT_EQ((*machine)->info().kind, "raw image");
+        EXPECT_EQ((*machine)->registers(), nullptr);
+        std::vector<std::byte> out(content.size());
+        ASSERT_TRUE((*machine)->memory().read(Gpa{0}, out));
+        EXPECT_EQ(out, content);
+    }
+    for (const char* path : {"/nonexistent", "/dev/zero", "/"}) {
+        EXPECT_FALSE(open_machine({TargetKind::raw, path}, {})) << path;
+    }
+}
+
 TEST(RawImage, SmallOneIsFlat) {
     std::vector<std::byte> content = pattern(3 * kMiB + 123, 1);
     content[0] = std::byte{0x53};

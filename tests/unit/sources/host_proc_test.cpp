@@ -3,18 +3,21 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sources/host/maps.h"
 #include "sources/host/open_files.h"
 #include "sources/host/process.h"
 #include "sources/host/unix_sockets.h"
+#include "vitrine/machine/machine.h"
 
 namespace vitrine {
 namespace {
@@ -135,6 +138,50 @@ TEST(HostProcess, KnowsThatItEnded) {
     ::waitpid(child, nullptr, 0);
     EXPECT_EQ(process->check_alive().error().code, Errc::stale);
     EXPECT_FALSE(read_maps(*process));
+}
+
+TEST(HostProcess, AZombieHasEnded) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
+    for (const TargetKind kind : {TargetKind::qemu, TargetKind::kvm}) {
+        const auto machine = open_machine({kind, std::to_string(child)}, {});
+        ASSERT_FALSE(machine);
+        EXPECT_THAT(machine.error().to_string(), ::testing::HasSubstr("has ended"));
+    }
+    ::waitpid(child, nullptr, 0);
+}
+
+// A process whose first thread is gone shows no command line and no mappings any more, as one does that is killed and has much memory to
+// free; it is not dead before its last thread is.
+TEST(HostProcess, OneThatIsEndingIsNotSomethingElse) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        std::thread([] { ::pause(); }).detach();
+        ::syscall(SYS_exit, 0);
+    }
+    const auto process = HostProcess::open(child);
+    ASSERT_TRUE(process);
+    for (int wait = 0; wait < 5000 && process->check_not_ending(); ++wait) ::usleep(1000);
+    EXPECT_TRUE(process->check_alive());
+    ASSERT_FALSE(process->check_not_ending());
+    EXPECT_EQ(process->check_not_ending().error().code, Errc::stale);
+    for (const TargetKind kind : {TargetKind::qemu, TargetKind::kvm}) {
+        const auto machine = open_machine({kind, std::to_string(child)}, {});
+        ASSERT_FALSE(machine);
+        EXPECT_EQ(machine.error().code, Errc::stale);
+        EXPECT_THAT(machine.error().to_string(), ::testing::HasSubstr("has ended"));
+    }
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+}
+
+TEST(HostProcess, KernelThreadsAndOthersAreNotEnding) {
+    for (const pid_t pid : {::getpid(), pid_t{2}}) {
+        const auto process = HostProcess::open(pid);
+        EXPECT_TRUE(!process || process->check_not_ending()) << pid;
+    }
 }
 
 TEST(OpenFiles, FindsTheFileBehindAMapping) {

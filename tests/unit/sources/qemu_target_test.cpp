@@ -20,6 +20,8 @@ TEST(Target, Forms) {
     is("qmp:/run/x.sock", TargetKind::qmp, "/run/x.sock");
     is("kvm:99", TargetKind::kvm, "99");
     is("file:qemu:1", TargetKind::file, "qemu:1");
+    is("raw:/tmp/image", TargetKind::raw, "/tmp/image");
+    is("raw:qemu:1", TargetKind::raw, "qemu:1");
     is("/tmp/image", TargetKind::file, "/tmp/image");
     is("./kmv:12", TargetKind::file, "./kmv:12");
     is("C8:34", TargetKind::file, "C8:34");
@@ -27,18 +29,18 @@ TEST(Target, Forms) {
 }
 
 TEST(Target, UsageNamesTheForms) {
-    for (const char* text : {"", "qemu:", "qmp:", "kvm:", "file:", "kvm:x", "kvm:-1", "kmv:12", "QEMU:x"}) {
+    for (const char* text : {"", "qemu:", "qmp:", "kvm:", "file:", "raw:", "kvm:x", "kvm:-1", "kmv:12", "QEMU:x"}) {
         const auto target = parse_target(text);
         ASSERT_FALSE(target) << text;
         EXPECT_EQ(target.error().code, Errc::usage);
-        for (const char* form : {"qemu:PID", "qemu:NAME", "qmp:SOCKET", "kvm:PID"}) {
+        for (const char* form : {"qemu:PID", "qemu:NAME", "qmp:SOCKET", "kvm:PID", "raw:PATH"}) {
             EXPECT_NE(target.error().hint().find(form), std::string::npos) << text;
         }
     }
 }
 
 TEST(Target, TextLeadsBack) {
-    for (const char* text : {"qemu:a", "qmp:/s", "kvm:1", "/x", "file:abc:1"}) {
+    for (const char* text : {"qemu:a", "qmp:/s", "kvm:1", "/x", "file:abc:1", "raw:/x", "raw:image"}) {
         EXPECT_EQ(to_string(*parse_target(text)), text);
     }
 }

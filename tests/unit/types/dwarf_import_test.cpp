@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "pahole.h"
 #include "types/dwarf/import.h"
@@ -75,6 +76,14 @@ constexpr Expected kExpected[] = {
     {"arrays", "heads[1].prev", 8 * 24, 0},
     {"arrays", "mem[2].size", 8 * (64 + 56 + 16 + 20), 0},
     {"arrays", "tail[1]", 8 * (64 + 56 + 16 + 24 + 8), 0},
+    {"large_arrays", "b", 8 * 128, 0},
+    {"large_arrays", "b[128]", 8 * 256, 0},
+    {"large_arrays", "c[199]", 8 * 456, 0},
+    {"large_arrays", "d[255]", 8 * 712, 0},
+    {"large_arrays", "e[256]", 8 * 969, 0},
+    {"large_arrays", "f[32767]", 8 * (970 + 65534), 0},
+    {"large_arrays", "g[39999]", 8 * (66506 + 79998), 0},
+    {"large_arrays", "h[65535]", 8 * (146506 + 131070), 0},
     {"zero_length", "none", 64, 0},
     {"with_empty", "b", 32, 0},
     {"functions", "wide", 8 * 80, 0},
@@ -119,6 +128,49 @@ TEST(ImportDwarf, ArraysOfSeveralDimensions) {
 TEST(ImportDwarf, VersionsAgree) {
     EXPECT_EQ(layouts(*imported(fixture("types_fixture_dwarf4.so"))),
               layouts(*imported(fixture("types_fixture_dwarf5.so"))));
+}
+
+TEST(ImportDwarf, CompressedSectionsAgree) {
+    for (const int version : {4, 5}) {
+        const auto types = imported(fixture("types_fixture_compressed" + std::to_string(version) + ".so"));
+        ASSERT_NE(types, nullptr);
+        EXPECT_EQ(layouts(*types), layouts(*imported(fixture("types_fixture_dwarf4.so")))) << version;
+    }
+}
+
+// Types of all units in units of their own, in DWARF 4 in a section of their own: offsets of both sections overlap.
+TEST(ImportDwarf, TypeUnitsAgree) {
+    for (const int version : {4, 5}) {
+        const auto types = imported(fixture("types_fixture_type_units" + std::to_string(version) + ".so"));
+        ASSERT_NE(types, nullptr);
+        expect_layouts(*types);
+        EXPECT_EQ(layouts(*types), layouts(*imported(fixture("types_fixture_dwarf4.so")))) << version;
+    }
+}
+
+TEST(ImportDwarf, DeclaredEnumerationsAreFound) {
+    for (const char* name : {"types_fixture_dwarf4.so", "types_fixture_dwarf5.so"}) {
+        const auto types = imported(fixture(name));
+        ASSERT_NE(types, nullptr);
+        EXPECT_EQ(types->find_all("enum declared_first").size(), 1u);
+        EXPECT_EQ(*types->enumerator("declared_first", "DECLARED_FIRST_B"), 7);
+        const std::string text = types->definition(*types->find("takes_enums"));
+        EXPECT_THAT(text, HasSubstr("(*first)(enum declared_first)"));
+        EXPECT_THAT(text, HasSubstr("(*never)(enum never_defined)"));
+        const auto pointer = types->field(*types->find("takes_enums"), "first");
+        ASSERT_TRUE(pointer.has_value());
+        const Type& function = *types->type(types->type(pointer->type)->target);
+        EXPECT_EQ(types->members(function)[0].type, *types->find("enum declared_first"));
+    }
+}
+
+// Equal names and places, but what the members are differs.
+TEST(ImportDwarf, TwinsAreKeptApart) {
+    const auto types = imported(fixture("types_fixture_dwarf5.so"));
+    ASSERT_NE(types, nullptr);
+    std::set<std::string> texts;
+    for (const TypeId id : types->find_all("struct twin")) texts.insert(types->definition(id));
+    EXPECT_EQ(texts.size(), 2u);
 }
 
 TEST(ImportDwarf, RelocatableFile) {

@@ -268,6 +268,7 @@ Result<void> check_kernel(PhysicalMemory& memory, ProvenKernel& kernel) {
 Result<void> check_image(PhysicalMemory& memory, ProvenKernel& kernel) {
     VITRINE_CHECK(check_banner(memory, kernel));
     VITRINE_CHECK(check_phys_base(memory, kernel));
+    kernel.pulse = read_pulse(memory, kernel.image, kernel.symbols);
     return check_root(memory, kernel);
 }
 

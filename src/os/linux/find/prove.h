@@ -9,6 +9,7 @@
 
 #include "base/large_buffer.h"
 #include "os/linux/find/kernel_image.h"
+#include "os/linux/find/liveness.h"
 #include "os/linux/kernel_symbols.h"
 #include "os/linux/layout.h"
 #include "vitrine/memory/address_space.h"
@@ -48,6 +49,8 @@ struct ProvenKernel {
     std::optional<ImageRegion> region;         // kept when it was read on the way; empty from the cache
     std::shared_ptr<const TypeCatalog> types;  // when parsed on the way
     std::vector<std::string> checks;           // passed, in order
+    Running running = Running::unknown;
+    Pulse pulse;  // at the first look
     std::vector<AttachStep> steps;
 };
 

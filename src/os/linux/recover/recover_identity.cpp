@@ -40,9 +40,10 @@ void recover_ids(Recovery& r, std::size_t kthreadd_index) {
     });
     const auto at = only(pairs);
     if (!at) return;
-    r.found(FieldId::task_pid, *at, 4,
-            "0, 1 and 2 for swapper, the first process and kthreadd, unique, equal to the next word in each process");
-    r.found(FieldId::task_tgid, *at + 4, 4, "equal to pid in each process");
+    r.found_by_order(
+        FieldId::task_pid, *at, 4,
+        "0, 1 and 2 for swapper, the first process and kthreadd, unique, equal to the next word in each process");
+    r.found_by_order(FieldId::task_tgid, *at + 4, 4, "equal to pid in each process");
 }
 
 // A task, or a thread of one: those are not in the list, but their tgid is that of a process that is.
@@ -84,8 +85,8 @@ void recover_parents(Recovery& r, std::size_t kthreadd_index) {
     const std::uint32_t children = parent + 16;
     const std::uint32_t sibling = parent + 32;
     if (sibling + 16 > t.span()) return;
-    r.found(FieldId::task_real_parent, parent, 8,
-            "swapper for swapper, the first process and kthreadd, a task for every task");
+    r.found_by_order(FieldId::task_real_parent, parent, 8,
+                     "swapper for swapper, the first process and kthreadd, a task for every task");
     // The images hold no more than the first tasks of a very large guest; then the lists lead out of them.
     if (!children_agree(r, parent, children, sibling)) return;
     r.found(FieldId::task_children, children, 16, "lists that lead to tasks whose real_parent is the list's owner");
@@ -95,15 +96,14 @@ void recover_parents(Recovery& r, std::size_t kthreadd_index) {
 }  // namespace
 
 void recover_identity(Recovery& r) {
-    const auto kthreadd_index = kthreadd(r);
-    if (!kthreadd_index) return;
-    recover_ids(r, *kthreadd_index);
-    if (!r.layout.has(FieldId::task_tgid)) return;
-    recover_parents(r, *kthreadd_index);
     const Images& t = r.tasks;
     const auto leader = only(
         t.where(8, 8, [&](std::size_t i, std::uint32_t at) { return t.pointer(i, at) == t.address(i); }));
     if (leader) r.found(FieldId::task_group_leader, *leader, 8, "every process points to itself there");
+    const auto kthreadd_index = kthreadd(r);
+    if (!kthreadd_index) return;
+    recover_ids(r, *kthreadd_index);
+    if (r.layout.has(FieldId::task_tgid)) recover_parents(r, *kthreadd_index);
 }
 
 }  // namespace vitrine::linux_os

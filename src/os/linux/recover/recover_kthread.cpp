@@ -107,7 +107,7 @@ void recover_kthread(Recovery& r) {
             fmt::format("every kernel thread's own object, with a function at {:#x}; not the kernel's in programs",
                         function));
     // The argument of the function is kept behind it (struct kthread, kernel/kthread.c).
-    r.found(FieldId::kthread_data, function + 8, 8, "behind the thread's function");
+    r.found_by_order(FieldId::kthread_data, function + 8, 8, "behind the thread's function");
     recover_full_name(r, all);
 }
 

@@ -32,7 +32,7 @@ std::vector<Gva> Recovery::distinct_pointers(FieldId id) const {
 namespace {
 
 RecoveredLayout attempt(const AddressSpace& space, const KernelSymbols& symbols) {
-    Recovery r{space, symbols, {}, {}, {}, {}};
+    Recovery r{space, symbols, {}, {}, {}, {}, {}};
     if (recover_task_list(r)) {
         recover_identity(r);
         recover_memory(r);
@@ -44,7 +44,8 @@ RecoveredLayout attempt(const AddressSpace& space, const KernelSymbols& symbols)
         recover_kthread(r);
     }
     recover_module(r);
-    return {std::move(r.layout), std::move(r.evidence)};
+    const bool usual = recover_order(r);
+    return {std::move(r.layout), std::move(r.evidence), usual};
 }
 
 }  // namespace

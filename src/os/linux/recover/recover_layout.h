@@ -14,6 +14,9 @@ namespace vitrine::linux_os {
 struct RecoveredLayout {
     Layout layout;
     std::vector<std::string> evidence;  // one line a member: "task_cred at 0x738: holds &init_cred"
+    // Whether the members of task_struct lie in the order of the kernel's source. If not (CONFIG_RANDSTRUCT), or if too few
+    // were found to tell, the members that only their order tells apart are absent.
+    bool usual_order = false;
 };
 
 // Reads only; every search is bounded. Never fails: an unreadable guest gives an empty layout.

@@ -117,7 +117,7 @@ void recover_limits(Recovery& r, const Images& kernel, const Images& user) {
     constexpr std::pair<FieldId, std::uint32_t> kMembers[] = {
         {FieldId::mm_start_code, 0}, {FieldId::mm_end_code, 8}, {FieldId::mm_end_data, 24},  {FieldId::mm_brk, 40},
         {FieldId::mm_arg_start, 56}, {FieldId::mm_arg_end, 64}, {FieldId::mm_env_start, 72}, {FieldId::mm_env_end, 80}};
-    for (const auto& [id, from_start] : kMembers) r.found(id, *at + from_start, 8, kWhy);
+    for (const auto& [id, from_start] : kMembers) r.found_by_order(id, *at + from_start, 8, kWhy);
 }
 
 void recover_mm_members(Recovery& r) {

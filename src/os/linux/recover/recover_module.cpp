@@ -95,7 +95,8 @@ void recover_module(Recovery& r) {
     r.found(FieldId::module_list, *before, 16, "a word of each module holds the address that many bytes before");
     r.found(FieldId::module_name, *before + 16, kNameSize, "a module's name in every module");
     if (*before == 8)
-        r.found(FieldId::module_state, 0, 4, "all that is before the list; an enum module_state in every module");
+        r.found_by_order(FieldId::module_state, 0, 4,
+                         "all that is before the list; an enum module_state in every module");
     recover_core_layout(r, modules);
 }
 

@@ -41,8 +41,9 @@ bool always_equal(const Images& t, std::uint32_t a, std::uint32_t b) {
 void recover_credentials(Recovery& r) {
     const auto hits = anchored(r, SymbolId::init_cred);
     if (hits.size() != 2 || hits[1] != hits[0] + 8) return;
-    r.found(FieldId::task_real_cred, hits[0], 8, "the first of the two words in init_task that hold &init_cred");
-    r.found(FieldId::task_cred, hits[1], 8, "the second of the two words in init_task that hold &init_cred");
+    r.found_by_order(FieldId::task_real_cred, hits[0], 8,
+                     "the first of the two words in init_task that hold &init_cred");
+    r.found_by_order(FieldId::task_cred, hits[1], 8, "the second of the two words in init_task that hold &init_cred");
 }
 
 // Linux 7.3 keeps real_fs before fs, as real_cred before cred; they hold the same but while a kernel thread borrows another's.
@@ -53,8 +54,8 @@ void recover_fs(Recovery& r) {
         return;
     }
     if (hits.size() != 2 || hits[1] != hits[0] + 8 || !always_equal(r.tasks, hits[0], hits[1])) return;
-    r.found(FieldId::task_fs, hits[1], 8,
-            "the second of the two words that hold &init_fs in init_task and are equal in every task");
+    r.found_by_order(FieldId::task_fs, hits[1], 8,
+                     "the second of the two words that hold &init_fs in init_task and are equal in every task");
 }
 
 constexpr std::uint32_t kCredSpan = 192;
@@ -109,8 +110,8 @@ void recover_cred(Recovery& r) {
                                    FieldId::cred_sgid, FieldId::cred_euid, FieldId::cred_egid};
     std::uint32_t at = ids;
     for (const FieldId field : kFields) {
-        r.found(field, at, 4,
-                fmt::format("behind the use count, before the capability sets of init_cred at {:#x}", *sets));
+        r.found_by_order(field, at, 4,
+                         fmt::format("behind the use count, before the capability sets of init_cred at {:#x}", *sets));
         at += 4;
     }
 }

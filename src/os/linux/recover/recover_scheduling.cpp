@@ -68,8 +68,8 @@ void recover_priority(Recovery& r) {
         },
         0);
     if (const auto at = only(places)) {
-        r.found(FieldId::task_static_prio, *at + 4, 4,
-                "100 to 139 between the effective and the normal priority, which follow from it");
+        r.found_by_order(FieldId::task_static_prio, *at + 4, 4,
+                         "100 to 139 between the effective and the normal priority, which follow from it");
     }
 }
 

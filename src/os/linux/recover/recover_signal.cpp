@@ -73,8 +73,9 @@ void recover_thread_count(Recovery& r, const std::vector<ThreadCount>& counts) {
     for (std::size_t i = 0; i < signals.count(); ++i) {
         if (signals.u32(i, places[0] + 4) > counts[i].threads) return;
     }
-    r.found(FieldId::signal_nr_threads, places[1], 4,
-            "the later of two words that hold the length of each process's list of threads, those alive between");
+    r.found_by_order(
+        FieldId::signal_nr_threads, places[1], 4,
+        "the later of two words that hold the length of each process's list of threads, those alive between");
 }
 
 // pids[PIDTYPE_MAX]: all of init_signals' are init_struct_pid, [PIDTYPE_TGID] of each process is the leader's thread_pid.

@@ -21,9 +21,16 @@ struct Recovery {
     Images tasks;
     std::vector<char> is_kernel_thread;  // of each task, once the flags are known
 
+    std::vector<FieldId> by_order;  // found next to others: holds only where members lie in the usual order
+
     [[nodiscard]] std::optional<std::uint32_t> offset(FieldId id) const { return layout.offset(id); }
     [[nodiscard]] std::optional<Gva> symbol(SymbolId id) const { return symbols.get(id); }
     void found(FieldId id, std::uint32_t offset, std::uint32_t size, std::string_view why);
+    // For a member that is told from its neighbours by their order alone: recover_order() takes it back where that is unusual.
+    void found_by_order(FieldId id, std::uint32_t offset, std::uint32_t size, std::string_view why) {
+        found(id, offset, size, why);
+        by_order.push_back(id);
+    }
     // Is it an address of the kernel's half?
     [[nodiscard]] bool is_kernel_pointer(std::uint64_t value) const;
     [[nodiscard]] bool is_user_address(std::uint64_t value) const { return value < (std::uint64_t{1} << 56); }
@@ -32,15 +39,16 @@ struct Recovery {
 };
 
 // In this order.
-bool recover_task_list(Recovery& r);      // task_tasks, task_comm and the images; false: nothing can be done
-void recover_identity(Recovery& r);       // pid, tgid, parents, group leader
-void recover_memory(Recovery& r);         // mm, active_mm, flags; mm_struct
-void recover_owned_objects(Recovery& r);  // cred, files, fs, nsproxy, signal, sighand, thread_pid
-void recover_signal(Recovery& r);         // thread_node; signal_struct
-void recover_pid(Recovery& r);            // struct pid
-void recover_cred(Recovery& r);           // struct cred
-void recover_scheduling(Recovery& r);     // state, exit_state, static_prio, start_boottime, stack
-void recover_kthread(Recovery& r);        // worker_private; struct kthread
-void recover_module(Recovery& r);         // struct module
+bool recover_task_list(Recovery& r);            // task_tasks, task_comm and the images; false: nothing can be done
+void recover_identity(Recovery& r);             // pid, tgid, parents, group leader
+void recover_memory(Recovery& r);               // mm, active_mm, flags; mm_struct
+void recover_owned_objects(Recovery& r);        // cred, files, fs, nsproxy, signal, sighand, thread_pid
+void recover_signal(Recovery& r);               // thread_node; signal_struct
+void recover_pid(Recovery& r);                  // struct pid
+void recover_cred(Recovery& r);                 // struct cred
+void recover_scheduling(Recovery& r);           // state, exit_state, static_prio, start_boottime, stack
+void recover_kthread(Recovery& r);              // worker_private; struct kthread
+void recover_module(Recovery& r);               // struct module
+[[nodiscard]] bool recover_order(Recovery& r);  // judges what was found by order; false: taken back
 
 }  // namespace vitrine::linux_os
