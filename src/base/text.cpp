@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <iterator>
@@ -79,8 +80,18 @@ bool is_wide(std::uint32_t c) {
 }
 
 std::size_t char_width(std::uint32_t c) {
+    if (c < 0x300) return 1;
     if (is_zero_width(c)) return 0;
     return is_wide(c) ? 2 : 1;
+}
+
+// How many of the first bytes are characters of ASCII that can be shown: most text is nothing else.
+std::size_t plain_prefix(std::string_view bytes) {
+    const auto end = std::find_if(bytes.begin(), bytes.end(), [](char c) {
+        const auto byte = static_cast<std::uint8_t>(c);
+        return byte < 0x20 || byte >= 0x7f;
+    });
+    return static_cast<std::size_t>(end - bytes.begin());
 }
 
 }  // namespace
@@ -88,7 +99,11 @@ std::size_t char_width(std::uint32_t c) {
 std::string to_valid_utf8(std::string_view bytes) {
     std::string out;
     out.reserve(bytes.size());
-    while (!bytes.empty()) {
+    while (true) {
+        const std::size_t plain = plain_prefix(bytes);
+        out += bytes.substr(0, plain);
+        bytes.remove_prefix(plain);
+        if (bytes.empty()) break;
         const Decoded d = decode(bytes);
         if (d.length == 0) {
             out += kReplacement;
@@ -104,7 +119,11 @@ std::string to_valid_utf8(std::string_view bytes) {
 std::string to_terminal_text(std::string_view bytes) {
     std::string out;
     out.reserve(bytes.size());
-    while (!bytes.empty()) {
+    while (true) {
+        const std::size_t plain = plain_prefix(bytes);
+        out += bytes.substr(0, plain);
+        bytes.remove_prefix(plain);
+        if (bytes.empty()) break;
         const Decoded d = decode(bytes);
         if (d.length == 0) {
             out += kReplacement;
@@ -125,7 +144,11 @@ std::string to_terminal_text(std::string_view bytes) {
 
 std::size_t display_width(std::string_view utf8) {
     std::size_t width = 0;
-    while (!utf8.empty()) {
+    while (true) {
+        const std::size_t plain = plain_prefix(utf8);
+        width += plain;
+        utf8.remove_prefix(plain);
+        if (utf8.empty()) break;
         const Decoded d = decode(utf8);
         const std::size_t step = d.length == 0 ? 1 : d.length;
         width += char_width(d.code_point);

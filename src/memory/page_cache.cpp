@@ -1,8 +1,13 @@
 #include "vitrine/memory/page_cache.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <new>
+
+#include "base/large_buffer.h"
 
 namespace vitrine {
 namespace {
@@ -25,8 +30,25 @@ struct PageCache::Fetch {
     std::size_t count = 0;
     std::array<std::uint64_t, kMax> numbers;
     std::array<ReadOp, kMax> ops;
-    std::array<std::unique_ptr<std::byte[]>, kMax> pages;
+    std::array<std::byte*, kMax> pages;
 };
+
+// Pages are taken from the host's kernel many at a time: one by one, the faults would cost as much as the reading.
+struct PageCache::Slab {
+    static constexpr std::size_t kFirst = 128 * 1024;
+    static constexpr std::size_t kLargest = 1024 * 1024;
+    LargeBuffer buffer;
+};
+
+void PageCache::add_slab() {
+    const std::size_t size = slabs_.empty() ? Slab::kFirst : std::min(slabs_.back().buffer.size() * 2, Slab::kLargest);
+    LargeBuffer buffer(size);
+    if (buffer.size() != size) throw std::bad_alloc();
+    // A wish: refused before Linux 5.14.
+    madvise(buffer.data(), size, MADV_POPULATE_WRITE);
+    for (std::size_t at = size; at > 0; at -= kPageSize) spare_.push_back(buffer.data() + at - kPageSize);
+    slabs_.push_back({std::move(buffer)});
+}
 
 PageCache::PageCache(PhysicalMemory& inner, std::size_t max_pages)
     : inner_(inner), max_pages_(std::max(max_pages, Fetch::kMax)) {}
@@ -38,9 +60,7 @@ void PageCache::new_generation() {
 }
 
 void PageCache::drop_all() {
-    for (auto& [number, page] : pages_) {
-        if (page) spare_.push_back(std::move(page));
-    }
+    for (const auto& [number, page] : pages_) spare_.push_back(page);
     pages_.clear();
     last_ = nullptr;
 }
@@ -50,7 +70,7 @@ const std::byte* PageCache::find(std::uint64_t number) const {
     const auto found = pages_.find(number);
     if (found == pages_.end()) return nullptr;
     last_number_ = number;
-    last_ = found->second.get();
+    last_ = found->second;
     return last_;
 }
 
@@ -89,19 +109,17 @@ Result<std::size_t> PageCache::fetch(std::span<ReadOp> ops) {
         drop_all();  // also pages that these operations want: those are then read uncached, once
     }
     for (std::size_t i = 0; i < fetch.count; ++i) {
-        if (spare_.empty()) {
-            fetch.pages[i] = std::make_unique<std::byte[]>(kPageSize);
-        } else {
-            fetch.pages[i] = std::move(spare_.back());
-            spare_.pop_back();
-        }
-        fetch.ops[i] = ReadOp{Gpa{fetch.numbers[i] * kPageSize}, {fetch.pages[i].get(), kPageSize}};
+        if (spare_.empty()) add_slab();
+        fetch.pages[i] = spare_.back();
+        spare_.pop_back();
+        fetch.ops[i] = ReadOp{Gpa{fetch.numbers[i] * kPageSize}, {fetch.pages[i], kPageSize}};
     }
-    VITRINE_CHECK(inner_.read(std::span(fetch.ops).first(fetch.count)));
+    const auto outcome = inner_.read(std::span(fetch.ops).first(fetch.count));
     for (std::size_t i = 0; i < fetch.count; ++i) {
-        if (fetch.ops[i].ok) pages_.emplace(fetch.numbers[i], std::move(fetch.pages[i]));
-        else spare_.push_back(std::move(fetch.pages[i]));
+        if (outcome && fetch.ops[i].ok) pages_.emplace(fetch.numbers[i], fetch.pages[i]);
+        else spare_.push_back(fetch.pages[i]);
     }
+    VITRINE_CHECK(outcome);
     return covered;
 }
 

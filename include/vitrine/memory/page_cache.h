@@ -33,7 +33,9 @@ public:
 
 private:
     struct Fetch;
+    struct Slab;
 
+    void add_slab();
     [[nodiscard]] const std::byte* find(std::uint64_t number) const;
     bool copy_cached(ReadOp& op) const;
     Result<std::size_t> fetch(std::span<ReadOp> ops);
@@ -41,8 +43,9 @@ private:
 
     PhysicalMemory& inner_;
     std::size_t max_pages_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<std::byte[]>> pages_;  // by guest-physical page number
-    std::vector<std::unique_ptr<std::byte[]>> spare_;                        // buffers to be used again
+    std::vector<Slab> slabs_;                              // what all pages lie in
+    std::unordered_map<std::uint64_t, std::byte*> pages_;  // by guest-physical page number
+    std::vector<std::byte*> spare_;                        // pages to be used, or used again
     mutable std::uint64_t last_number_ = 0;
     mutable const std::byte* last_ = nullptr;  // the page found last
 };
