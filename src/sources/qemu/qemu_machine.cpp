@@ -126,9 +126,13 @@ void Opening::find_socket(const std::string& given) {
 }
 
 Result<void> Opening::read_facts(QmpClient& qmp) {
-    std::vector<QmpClient::Command> questions{{"query-status"}, {"query-name"}};
+    // Each question costs the monitor a turn of its main loop, half a millisecond: what is known is not asked.
+    const bool ask_name = info_.name.empty();
+    const bool ask_kvm = info_.accelerator.empty();
+    std::vector<QmpClient::Command> questions{{"query-status"}};
     questions.push_back({"qom-get", {{"path", "/machine"}, {"property", "type"}}});
-    questions.push_back({"query-kvm"});
+    if (ask_name) questions.push_back({"query-name"});
+    if (ask_kvm) questions.push_back({"query-kvm"});
     const auto replies = qmp.execute_all(std::move(questions));
     if (!replies[0]) return replies[0].error();
     const std::string state = json_string(*replies[0], "status").value_or("");
@@ -141,18 +145,15 @@ Result<void> Opening::read_facts(QmpClient& qmp) {
     }
     if (json_bool(*replies[0], "running") == false)
         info_.notes.push_back(fmt::format("the guest does not run (status '{}')", state));
-    if (const auto& name = replies[1]) {
-        if (auto text = json_string(*name, "name")) info_.name = std::move(*text);
-    }
-    if (const auto& type = replies[2]) {
+    if (const auto& type = replies[1]) {
         constexpr std::string_view kSuffix = "-machine";
         if (const auto* text = type->get_ptr<const std::string*>(); text != nullptr && text->ends_with(kSuffix)) {
             info_.machine_type = text->substr(0, text->size() - kSuffix.size());
         }
     }
-    if (info_.accelerator.empty()) {
-        const auto enabled = replies[3] ? json_bool(*replies[3], "enabled") : std::nullopt;
-        if (enabled) info_.accelerator = *enabled ? "kvm" : "tcg";
+    if (ask_name && replies[2]) info_.name = json_string(*replies[2], "name").value_or("");
+    if (ask_kvm && replies.back()) {
+        if (const auto enabled = json_bool(*replies.back(), "enabled")) info_.accelerator = *enabled ? "kvm" : "tcg";
     }
     info_.version = qmp.qemu_version();
     return {};
