@@ -18,6 +18,7 @@ class Qmp:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         self._buffer = b""
+        self._events = []
         try:
             self._connect(timeout)
             self._receive()  # the greeting
@@ -53,7 +54,7 @@ class Qmp:
         return json.loads(line)
 
     def __call__(self, command: str, timeout: float = 30.0, **arguments):
-        """Runs one command and returns what it returns; events are passed over.
+        """Runs one command and returns what it returns; events are kept for wait_for_event().
         An underscore in the name of an argument stands for a hyphen."""
         message = {"execute": command}
         if arguments:
@@ -66,6 +67,14 @@ class Qmp:
                 raise QmpError(f"{command}: {answer['error'].get('desc')}")
             if "return" in answer:
                 return answer["return"]
+            self._events.append(answer.get("event"))
+
+    def wait_for_event(self, name: str, timeout: float = 30.0) -> None:
+        """Returns when such an event has come since the connection was opened, and forgets the events up to it."""
+        self._socket.settimeout(timeout)
+        while name not in self._events:
+            self._events.append(self._receive().get("event"))
+        del self._events[:self._events.index(name) + 1]
 
     def monitor(self, line: str) -> str:
         """A command of the human monitor."""

@@ -4,6 +4,7 @@ Targets: the tiny KVM monitor (its vCPU threads watch their own registers and st
 are 1,000; VITRINE_KILLS sets another number.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -68,6 +69,17 @@ def test_killed_during_pauses_of_qemu(guest, kind, share, seed):
     used = cpu_ticks(guest.pid)
     guest.registers()
     assert wait_for(lambda: cpu_ticks(guest.pid) > used), "QEMU stands still"
+
+
+@contextlib.contextmanager
+def storming(pid, kind):
+    """A probe that pauses or reads without end, until the end of the scope."""
+    with subprocess.Popen([tool("register_probe"), "storm", str(pid), kind, "--kvm"], stdout=subprocess.PIPE) as storm:
+        try:
+            storm.stdout.readline()
+            yield
+        finally:
+            storm.kill()
 
 
 def hold(*arguments):
@@ -165,14 +177,14 @@ def test_killing_the_guardian_at_random_moments(vmm):
     print(f"guardian killed 60 times: {now['other']} false results, {now['corrupt']} changed registers or bytes")
 
 
-def test_a_monitor_that_ends_meanwhile(vmm):
+@pytest.mark.parametrize("kind,rounds", [("freeze", 30), ("mixed", 15)])
+def test_a_monitor_that_ends_meanwhile(vmm, kind, rounds):
+    """Killed while its threads are held, several at once or one in a call: it ends for its parent too, and the guardian lets go."""
     del vmm
-    with TinyVmm() as short_lived:
-        with subprocess.Popen([tool("register_probe"), "storm", str(short_lived.pid), "mixed", "--kvm"], stdout=subprocess.PIPE) as storm:
-            storm.stdout.readline()
-            time.sleep(0.05)
+    for number in range(rounds):
+        with TinyVmm(vcpus=2) as short_lived, storming(short_lived.pid, kind):
+            time.sleep(0.01 + 0.001 * number)
             short_lived.process.kill()
-            short_lived.process.wait(timeout=5)
+            short_lived.process.wait(timeout=10)
             assert probe("read", short_lived.pid, "--kvm")["error"]
-            storm.kill()
-    assert wait_for(lambda: not guardians())
+        assert wait_for(lambda: not guardians()), f"round {number}"

@@ -78,8 +78,12 @@ private:
             if (entries[1].revents != 0) return false;
             if (entries[2].revents == 0) continue;
             signalfd_siginfo info;
-            // Asked to end: only with nothing in hand; else when the owner ends.
-            if (::read(signals_, &info, sizeof(info)) > 0 && idle()) return false;
+            if (::read(signals_, &info, sizeof(info)) <= 0) continue;
+            if (info.ssi_signo == SIGCHLD) {
+                freezer_.note_ends();
+            } else if (idle()) {  // asked to end: only with nothing in hand; else when the owner ends
+                return false;
+            }
         }
     }
 
@@ -90,6 +94,7 @@ private:
             sigaddset(&set, SIGTERM);
             sigaddset(&set, SIGINT);
             sigaddset(&set, SIGHUP);
+            sigaddset(&set, SIGCHLD);  // a thread that is held was killed
             signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         }
         return signals_;
@@ -103,9 +108,12 @@ private:
     [[nodiscard]] bool owner_is_gone() const { return has_ended(arguments_.owner_pidfd); }
 
     void handle(const Request& request, Reply* reply) {
-        if (monitor_is_gone() && request.op != Op::resume && request.op != Op::hello) {
-            reply->status = Status::gone;
-            return;
+        if (monitor_is_gone()) {
+            freezer_.thaw();  // ends for its parent only now
+            if (request.op != Op::resume && request.op != Op::hello) {
+                reply->status = Status::gone;
+                return;
+            }
         }
         switch (request.op) {
             case Op::hello: return;
@@ -270,6 +278,7 @@ private:
         while (!current_.settle(Deadline::after_ms(100))) {
             // With nothing changed in it the kernel lets it go when we end.
             if (owner_is_gone() && !current_.in_our_call()) _exit(0);
+            freezer_.note_ends();  // it may be the first thread of a process that was killed
         }
     }
 

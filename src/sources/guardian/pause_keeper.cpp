@@ -10,6 +10,7 @@ namespace {
 // Commands wait for QEMU's big lock, which a busy device may hold for a while.
 constexpr std::uint64_t kCommandMs = 5'000;
 constexpr std::uint64_t kRetryMs = 20;
+constexpr std::uint64_t kSettleMs = 5;
 
 constexpr char kQueryStatus[] = "{\"execute\":\"query-status\"}\n";
 constexpr char kStop[] = "{\"execute\":\"stop\"}\n";
@@ -44,8 +45,10 @@ Status Freezer::add(const ThreadList& list, Deadline deadline, std::int32_t* sys
         }
         TracedThread& thread = threads_[count_];
         const Status status = thread.stop(list.threads[i], deadline, sys_errno);
-        if (status == Status::gone) continue;
+        // One that was killed after it was seized ends for nobody else before we have taken note of it.
+        if (status == Status::gone && !thread.unsettled()) continue;
         ++count_;
+        if (status == Status::gone) continue;
         // A monitor that a job-control signal stopped stands still as well as one that we stopped.
         if (status == Status::ok || status == Status::stopped) continue;
         if (!thread.unsettled()) --count_;
@@ -59,12 +62,19 @@ void Freezer::thaw() {
     for (std::uint32_t i = 0; i < count_; ++i) {
         if (threads_[i].held()) threads_[i].release();
     }
-    // Those that had not stopped when the time was up: nothing was changed in them, they only have to be let go.
-    for (std::uint32_t i = 0; i < count_; ++i) {
-        while (!threads_[i].settle(Deadline::after_ms(1000))) {
-        }
+    // Those that had not stopped when the time was up: nothing was changed in them, they only have to be let go. In turns: the end of a
+    // process's first thread shows only when the ends of all others have been taken note of (kernel/exit.c, delay_group_leader).
+    for (bool left = true; left;) {
+        left = false;
+        for (std::uint32_t i = 0; i < count_; ++i) left |= !threads_[i].settle(Deadline::after_ms(kSettleMs));
     }
     count_ = 0;
+}
+
+void Freezer::note_ends() {
+    // Last to first, and the first thread of the process once more: it ends after all others.
+    for (std::uint32_t i = count_; i > 0; --i) threads_[i - 1].note_end();
+    for (std::uint32_t i = 0; i < count_; ++i) threads_[i].note_end();
 }
 
 Status QmpPause::ensure_open(std::int32_t* sys_errno) {

@@ -18,6 +18,8 @@ public:
     // is let go.
     Status add(const ThreadList& list, Deadline deadline, std::int32_t* sys_errno);
     void thaw();
+    // Takes note of the ends of threads that were killed while they were held.
+    void note_ends();
     [[nodiscard]] bool holds_any() const { return count_ != 0; }
     [[nodiscard]] TracedThread* find(pid_t tid);
 

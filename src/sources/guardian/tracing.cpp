@@ -151,6 +151,11 @@ bool TracedThread::settle(Deadline deadline) {
     return !unsettled();
 }
 
+void TracedThread::note_end() {
+    int status = 0;
+    if (state_ == State::stopped && wait_stop(Deadline::after_ms(0), &status) == Wait::gone) state_ = State::none;
+}
+
 bool TracedThread::get_registers(user_regs_struct* out) const {
     return state_ == State::stopped && ptrace(PTRACE_GETREGS, tid_, nullptr, out) == 0;
 }

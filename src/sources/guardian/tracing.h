@@ -44,6 +44,8 @@ public:
     // was killed: waits for its end, which nobody else is told of as long as we have not taken note of it.
     // True when done; false when `deadline` passed first.
     bool settle(Deadline deadline);
+    // Was it killed while it was held? Then it ends here: nobody is told of its end as long as we have not taken note of it.
+    void note_end();
 
     [[nodiscard]] bool held() const { return state_ == State::stopped; }
     [[nodiscard]] bool unsettled() const { return state_ != State::none && state_ != State::stopped; }
