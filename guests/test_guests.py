@@ -55,6 +55,13 @@ class Offline(unittest.TestCase):
             with self.assertRaises(apt_source.AptError):
                 apt_source.source_for("trixie-security")
 
+    def test_no_qemu_is_said_to_be_missing(self):
+        config = guests.GuestConfig(qemu="/nonexistent/qemu")
+        with self.assertRaisesRegex(guests.Unavailable, "/nonexistent/qemu is not installed"):
+            guests.Guest.boot(config)
+        with self.assertRaisesRegex(guests.Unavailable, "/nonexistent/qemu is not installed"):
+            guests.ensure_images("none", config)
+
     def test_cpio_is_reproducible_and_readable(self):
         def make(names):
             archive = Cpio()
