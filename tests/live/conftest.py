@@ -117,6 +117,15 @@ class Program:
         """The rows of a table: `--format json` parsed."""
         return json.loads(self.ok(*arguments, "--format", "json", **options).stdout)
 
+    def info(self, *arguments) -> dict:
+        """What `info` says."""
+        return the_object(self.rows("info", *arguments))
+
+
+def the_object(answer) -> dict:
+    """Of `info`: an object, or an array of one as with all other commands."""
+    return answer[0] if isinstance(answer, list) else answer
+
 
 class GuestPool:
     """Booted guests of the matrix, the least recently used ended first."""

@@ -225,13 +225,15 @@ def test_killing_the_guardian_itself(guest):
     assert running(guest) == "running"
 
 
-def test_killing_the_guardian_at_random_moments(vmm):
-    """docs/guardian.md: before or after a call this may leave some bytes below the stack changed; inside, the vCPU thread takes the ioctl's
-    result for that of KVM_RUN, once. Neither the guest's memory nor its registers change, and the monitor lives."""
+@pytest.mark.parametrize("kind,rounds,most", [("inject", 60, 1), ("freeze", 30, 0)])
+def test_killing_the_guardian_at_random_moments(vmm, kind, rounds, most):
+    """docs/guardian.md: with threads stopped nothing is lost. While registers are read, before or after a call, this may leave some bytes
+    below the stack changed; inside, the vCPU thread takes the ioctl's result for that of KVM_RUN, once. Neither the guest's memory nor its
+    registers change, and the monitor lives."""
     before = last = vmm.ask("sum")
     chance = random.Random(9)
-    for number in range(60):
-        with subprocess.Popen([tool("register_probe"), "storm", str(vmm.pid), "inject", "--kvm"], stdout=subprocess.PIPE, text=True) as storm:
+    for number in range(rounds):
+        with subprocess.Popen([tool("register_probe"), "storm", str(vmm.pid), kind, "--kvm"], stdout=subprocess.PIPE, text=True) as storm:
             guardian = int(storm.stdout.readline())
             time.sleep(chance.uniform(0, 0.02))
             os.kill(guardian, signal.SIGKILL)
@@ -241,13 +243,14 @@ def test_killing_the_guardian_at_random_moments(vmm):
         assert wait_for(lambda: not untouched(vmm.pid)), untouched(vmm.pid)
         assert wait_for(lambda: vmm.ask()["counter"] > last["counter"])
         now = vmm.ask()
-        for what in ("other", "corrupt"):
-            assert now[what] - last[what] in (0, 1), f"round {number}: one kill, {what} from {last[what]} to {now[what]}"
+        assert 0 <= now["other"] - last["other"] <= most, f"round {number}: one kill, false results from {last['other']} to {now['other']}"
+        # What a kill changed of the stack is found when KVM_RUN returns the next time, in the next round perhaps.
+        assert now["corrupt"] <= most * (number + 1), f"round {number}: {now['corrupt']} changes by {number + 1} kills"
         assert now["returns"] == now["interrupted"] + now["other"], now
         last = now
     assert_vcpu_as_before(vmm)
     assert vmm.ask("sum")["checksum"] == before["checksum"]
-    print(f"guardian killed 60 times: {last['other']} false results, {last['corrupt']} changed registers or bytes")
+    print(f"guardian killed {rounds} times: {last['other']} false results, {last['corrupt']} changed registers or bytes")
 
 
 @pytest.mark.parametrize("kind,rounds", [("freeze", 30), ("mixed", 15)])

@@ -7,7 +7,7 @@ import random
 
 import nested
 import pytest
-from conftest import kernel_or_skip
+from conftest import kernel_or_skip, the_object
 from monitors import tool
 from truth_compare import Comparison, Subject
 from truth_processes import EXPLANATIONS, compare_rows, expected_process, found_row
@@ -246,8 +246,7 @@ ROUTES = {"vitrine-info-qemu": "QMP", "vitrine-info-kvm": "KVM ioctls in the mon
 def test_kernel_of_a_kvm_guest(results, name):
     """Found by the registers, which came by the route that was left to it: memory alone would do as well, and is not what is tested."""
     assert text(results, name + ".status") == "0\n", text(results, name + ".err")
-    seen = json.loads(text(results, name))
-    seen = seen[0] if isinstance(seen, list) else seen
+    seen = the_object(json.loads(text(results, name)))
     kernel, registers, truth = seen["kernel"], seen["registers"], results["Truth"]
     assert registers["route"] == ROUTES[name] and registers["why_not"] is None and len(registers["vcpus"]) == 1, registers
     assert kernel["found_by"] == "vCPU registers" and kernel["release"] == truth.release and not kernel["rejected"], kernel

@@ -39,7 +39,6 @@ def test_debug_information_of_the_kernel(vitrine, images, tmp_path):
         own = vitrine.rows("table", table, images.raw, "--no-cache")
         given = vitrine.rows("table", table, images.raw, "--symbols", file)
         assert given == own and len(own) > 5, table
-    info = vitrine.rows("info", images.raw, "--symbols", file)
-    kernel = (info[0] if isinstance(info, list) else info)["kernel"]
+    kernel = vitrine.info(images.raw, "--symbols", file)["kernel"]
     assert kernel["types_from"].startswith(f"DWARF of {file}: "), kernel["types_from"]
     assert not [check for check in kernel["checks"] if check.startswith("NOT PASSED")]
