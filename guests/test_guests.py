@@ -17,7 +17,7 @@ import unittest
 from unittest import mock
 
 import vitrine_guests as guests
-from vitrine_guests import apt_source, truth
+from vitrine_guests import apt_source, dumps, truth
 from vitrine_guests.initramfs import Cpio
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -54,6 +54,25 @@ class Offline(unittest.TestCase):
              mock.patch.object(apt_source, "os_codename", lambda: "bookworm"):
             with self.assertRaises(apt_source.AptError):
                 apt_source.source_for("trixie-security")
+
+    def test_no_qemu_is_said_to_be_missing(self):
+        config = guests.GuestConfig(qemu="/nonexistent/qemu")
+        with self.assertRaisesRegex(guests.Unavailable, "/nonexistent/qemu is not installed"):
+            guests.Guest.boot(config)
+        with self.assertRaisesRegex(guests.Unavailable, "/nonexistent/qemu is not installed"):
+            guests.ensure_images("none", config)
+
+    def test_a_dump_through_a_pipe(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            guest = mock.Mock(folder=folder)
+            with open(folder / "target", "w+b") as target, dumps._Pipe(guest) as pipe:  # pylint: disable=protected-access
+                self.assertEqual(pipe.copy(lambda: pipe.path.write_bytes(bytes(200_000) + b"end"), target, 4096), 4096 + 200_003)
+                target.seek(4096 + 200_000)
+                self.assertEqual(target.read(), b"end")
+                with self.assertRaises(guests.QmpError):  # QEMU refuses, and never opens it
+                    pipe.copy(mock.Mock(side_effect=guests.QmpError("no")), target, 0)
+            self.assertEqual([path.name for path in folder.iterdir()], ["target"])
 
     def test_cpio_is_reproducible_and_readable(self):
         def make(names):

@@ -34,6 +34,12 @@ class Unavailable(GuestError):
     """This machine cannot make such a guest (no hugepages, say): not a failure of what is tested."""
 
 
+def require_qemu(config: GuestConfig) -> None:
+    """Raises Unavailable when there is no such program."""
+    if not shutil.which(config.program()):
+        raise Unavailable(f"{config.program()} is not installed")
+
+
 def _die_with(parent: int):
     """For the child, before exec: end when the parent does, however that ends.
     (The thread that starts a guest must therefore live as long as the guest.)"""
@@ -96,6 +102,7 @@ class Guest:
     def boot(cls, config: GuestConfig | None = None, **changes) -> "Guest":
         """Starts a guest; it is not ready before wait_ready() has returned."""
         config = dataclasses.replace(config or GuestConfig(), **changes)
+        require_qemu(config)
         if not config.name:
             config = dataclasses.replace(config, name=f"vitrine-{config.kernel}-{os.getpid()}-{secrets.token_hex(3)}")
         kernel = kernels.ensure(config.kernel)
@@ -148,12 +155,9 @@ class Guest:
                                     str(self.truth_path or ""))
         user = {} if config.uid is None else {"user": config.uid, "group": config.uid, "extra_groups": []}
         with open(self.folder / "qemu.log", "wb") as log:
-            try:
-                self._process = subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-                    self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                    preexec_fn=_die_with(os.getpid()), **user)
-            except FileNotFoundError as error:
-                raise Unavailable(f"{self.command[0]} is not installed") from error
+            self._process = subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                preexec_fn=_die_with(os.getpid()), **user)
         self._started = time.monotonic()
         _running.add(self)
 

@@ -9,7 +9,7 @@ import shutil
 from . import initramfs, kernels
 from .config import GuestConfig
 from .dumps import qemu_version
-from .guest import Guest
+from .guest import Guest, require_qemu
 from .paths import cache_dir, locked, say, write_atomically
 from .truth import PAYLOAD_OFFSET, Truth
 
@@ -64,6 +64,7 @@ def _fingerprint(config: GuestConfig, kernel: kernels.Kernel) -> str:
 def ensure_images(name: str, config: GuestConfig, fresh: bool = False) -> Images:
     """The images of a guest, taken unless the cache has them and they are up to date."""
     images = Images(name, cache_dir() / "images" / name)
+    require_qemu(config)
     kernel = kernels.ensure(config.kernel)
     wanted = _fingerprint(config, kernel)
     with locked(f"images-{name}"):

@@ -10,7 +10,7 @@
     def test_own(boot):                                 # a guest of one's own, ended with the test
         guest = boot(kernel="k61", backend="hugetlb")
 
-A kernel that could not be downloaded skips its tests by name; a missing 6.1 fails them.
+A kernel that could not be downloaded skips its tests by name; a missing 6.1 fails them, and so does a machine that cannot run it.
 """
 
 import collections
@@ -30,6 +30,7 @@ import vitrine_guests as guests  # noqa: E402  pylint: disable=wrong-import-posi
 
 PROGRAM = pathlib.Path(os.environ.get("VITRINE_PROGRAM", PROJECT / "build/vitrine"))
 INDISPENSABLE = ("k61",)  # kernels without which nothing is proven
+MAY_LACK = ("hugetlb",)  # backends that a machine may be unable to give
 MOST_GUESTS = 2  # running at once, those of `boot` not counted
 RUN_TIMEOUT_S = 60.0
 
@@ -57,14 +58,35 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize(wanted[0], chosen, indirect=True, scope="session")
 
 
+def guest_of(item):
+    """The guest of the matrix that a test is for, or None."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("guest", parameters.get("images"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """First what needs no guest of the matrix, then guest after guest: pytest puts together what has the same number in a list of
+    parameters, whatever guest that is, and boots some of them twice."""
+    known = [None, *guests.load_matrix()]
+    items.sort(key=lambda item: known.index(guest_of(item)))
+
+
 def kernel_or_skip(kernel: str) -> None:
-    """Skips the test, by name, when the kernel cannot be had; without 6.1 it fails."""
+    """Skips the test, by name, when the kernel cannot be had; without 6.1 it fails. Any other trouble is a failure as well."""
     try:
         guests.ensure(kernel)
-    except (guests.NotAvailable, OSError, subprocess.CalledProcessError) as error:
+    except guests.NotAvailable as error:
         if kernel in INDISPENSABLE:
             pytest.fail(f"kernel {kernel} is indispensable and not available: {error}", pytrace=False)
         pytest.skip(f"kernel {kernel} is not available: {error}")
+
+
+def no_such_guest(config: guests.GuestConfig, error: guests.Unavailable) -> None:
+    """Skips the test; fails it when the guest is one that every machine must be able to run."""
+    if config.kernel in INDISPENSABLE and config.backend not in MAY_LACK:
+        pytest.fail(f"a guest with the kernel {config.kernel} is indispensable and this machine has none: {error}", pytrace=False)
+    pytest.skip(f"no such guest on this machine: {error}")
 
 
 class Program:
@@ -95,6 +117,15 @@ class Program:
         """The rows of a table: `--format json` parsed."""
         return json.loads(self.ok(*arguments, "--format", "json", **options).stdout)
 
+    def info(self, *arguments) -> dict:
+        """What `info` says."""
+        return the_object(self.rows("info", *arguments))
+
+
+def the_object(answer) -> dict:
+    """Of `info`: an object, or an array of one as with all other commands."""
+    return answer[0] if isinstance(answer, list) else answer
+
 
 class GuestPool:
     """Booted guests of the matrix, the least recently used ended first."""
@@ -123,12 +154,12 @@ class GuestPool:
 
 
 def start(config: guests.GuestConfig) -> guests.Guest:
-    """A ready guest; skips where this machine or the archive has not what it takes."""
+    """A ready guest; skips where this machine or the archive has not what it takes (see no_such_guest)."""
     kernel_or_skip(config.kernel)
     try:
         guest = guests.Guest.boot(config)
     except guests.Unavailable as error:
-        pytest.skip(f"no such guest on this machine: {error}")
+        no_such_guest(config, error)
     try:
         return guest.wait_ready()
     except BaseException:
@@ -172,7 +203,7 @@ def images(request) -> guests.Images:
     try:
         return guests.ensure_images(request.param, config)
     except guests.Unavailable as error:
-        pytest.skip(f"no such guest on this machine: {error}")
+        no_such_guest(config, error)
 
 
 @pytest.fixture

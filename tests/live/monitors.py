@@ -2,6 +2,8 @@
 processes from outside."""
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -17,6 +19,7 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CANNOT_RUN = 77  # tiny_vmm: this machine's KVM cannot run its guest
 
 
+@functools.cache
 def tool(name: str) -> str:
     """A program of the build. VITRINE_TOOLS names the build folder; by default the newest below build/."""
     given = os.environ.get("VITRINE_TOOLS")
@@ -110,9 +113,9 @@ def wait_for(condition, seconds: float = 5.0):
         time.sleep(0.002)
 
 
-def guardians() -> list:
-    """Guardian processes of the probe that are alive."""
-    return children_named("vitrine-guard", os.path.realpath(tool("register_probe")))
+def guardians(program: str = "") -> list:
+    """Guardian processes of a program (the probe) that are alive."""
+    return children_named("vitrine-guard", os.path.realpath(program or tool("register_probe")))
 
 
 def untouched(pid: int) -> str:
@@ -121,20 +124,45 @@ def untouched(pid: int) -> str:
     return f"process {pid}: {wrong}" if wrong else ""
 
 
-def kill_at_random(arguments, rounds: int, check, longest_ms: float = 40.0, seed: int = 1) -> dict:
-    """Starts the probe, kills it with SIGKILL at a random moment, waits for its guardian to finish, checks. Gives figures."""
+def ram_digest(guest) -> str:
+    """Of all of a guest's RAM, as it lies in the monitor's private memory: one mapping of just that size."""
+    size = guest.config.memory_mib << 20
+    spans = [[int(word, 16) for word in line.split()[0].split("-")]
+             for line in pathlib.Path(f"/proc/{guest.pid}/maps").read_text(errors="replace").splitlines()]
+    place, = [first for first, end in spans if end - first == size]
+    digest = hashlib.blake2b()
+    with open(f"/proc/{guest.pid}/mem", "rb", buffering=0) as memory:
+        for at in range(place, place + size, 1 << 20):
+            memory.seek(at)
+            piece = memory.read(1 << 20)
+            assert len(piece) == 1 << 20
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def kill_at_random(command, rounds: int, check, longest_ms: float = 40.0, seed: int = 1, env=None) -> dict:
+    """Starts a program (of the build, or by its path), kills it with SIGKILL at a random moment, waits for its guardian to finish, checks.
+    Gives figures. Nothing is looked at between the start and the kill: that would spare the earliest moments."""
     chance = random.Random(seed)
-    slowest = 0.0
-    with_guardian = 0
+    words = [str(word) for word in command]
+    program = words[0] if "/" in words[0] else tool(words[0])
+    slowest, with_guardian, earliest, ended = 0.0, 0, longest_ms, 0
     for number in range(rounds):
-        with subprocess.Popen([tool("register_probe"), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as started:
-            time.sleep(chance.uniform(0, longest_ms) / 1000)
-            with_guardian += bool(guardians())
+        moment = chance.uniform(0, longest_ms)
+        with subprocess.Popen([program, *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env=env) as started:
+            time.sleep(moment / 1000)
             started.send_signal(signal.SIGKILL)
             killed = time.monotonic()
-        assert wait_for(lambda: not guardians()), f"round {number}: the guardian is still there: {guardians()}"
+            left = bool(guardians(program))
+            said = started.stdout.read()
+            ended += started.wait() != -signal.SIGKILL
+        with_guardian += left or (words[1] == "storm" and bool(said))  # a storm begins with its guardian's number
+        earliest = min(earliest, moment)
+        assert wait_for(lambda: not guardians(program)), f"round {number}: the guardian is still there: {guardians(program)}"
         slowest = max(slowest, time.monotonic() - killed)
         check(number)
-    figures = {"rounds": rounds, "with_guardian": with_guardian, "slowest_undo_ms": round(slowest * 1000, 1)}
-    print(json.dumps({"killed": arguments[2], **figures}), file=sys.stderr)
+    figures = {"rounds": rounds, "with_guardian": with_guardian, "ended_before": ended, "earliest_ms": round(earliest, 2),
+               "longest_ms": round(longest_ms, 1), "slowest_undo_ms": round(slowest * 1000, 1)}
+    print(json.dumps({"killed": words[1:], **figures}), file=sys.stderr)
     return figures

@@ -3,18 +3,25 @@ beside them and look in, with a QMP socket and without. One boot serves all test
 
 import json
 import os
-import pathlib
+import random
 
 import nested
 import pytest
-from conftest import PROGRAM, kernel_or_skip
+from conftest import kernel_or_skip, the_object
 from monitors import tool
+from truth_compare import Comparison, Subject
+from truth_processes import EXPLANATIONS, compare_rows, expected_process, found_row
 from vitrine_guests import Truth, ensure
 
 pytestmark = pytest.mark.nested
 KERNEL = "k61"
 MSRS = ("lstar", "star", "cstar", "sfmask", "sysenter_cs", "sysenter_esp", "sysenter_eip")
-KILLS = 12
+SEED = int(os.environ.get("VITRINE_SEED", random.randrange(1 << 32)))
+STORMS = 8  # killed in each of two kinds
+LONGEST_MS = 60
+RUNS = 10  # of vitrine, killed at any moment of their running time
+TRIPLES = 60  # readings by injection, QMP, injection
+EXIT_NO_KERNEL = 4
 TIMEOUT_S = 420
 
 STEPS = """
@@ -36,6 +43,12 @@ q="--qmp /tmp/g/qmp"
 say "inner guest: $(tail -n 1 /tmp/g/console)"
 register_probe read $pid $q > /out/qmp
 register_probe read $pid --kvm > /out/injected
+say triples
+for i in $(seq 1 {triples}); do
+    register_probe read $pid --kvm
+    register_probe read $pid $q
+done > /out/triples
+register_probe read $pid --kvm >> /out/triples
 register_probe read $pid --kvm --all --repeat 30 > /out/injected-all
 register_probe read $pid $q --all > /out/device-state
 register_probe read $pid $q --kvm --all > /out/both
@@ -46,17 +59,24 @@ holder=$!
 for i in $(seq 1 100); do test -s /out/holder && break; usleep 20000; done
 register_probe read $pid --kvm > /out/injected-while-stopped
 wait $holder
+guards() {{ for j in $(seq 1 200); do pidof vitrine-guard > /dev/null || break; usleep 10000; done; }}
+# One line for each kill: the moment, the guest's status, and all that different threads say of a tracer and of their state.
+account() {{
+    guards
+    echo "$1 $(register_probe status $pid $q) $(cat /proc/$pid/task/*/status | grep -e TracerPid -e 'State:.[tT]' | sort -u)"
+}}
 say kills
-for i in $(seq 1 {kills}); do
-    register_probe storm $pid mixed --kvm > /dev/null &
-    victim=$!
-    usleep $(( (i * 7919 % 60 + 1) * 1000 ))
-    kill -9 $victim
-    wait $victim
-    for j in $(seq 1 200); do pidof vitrine-guard > /dev/null || break; usleep 10000; done
-done
+for us in {storm_moments}; do
+    for route in "" "$q"; do
+        register_probe storm $pid mixed --kvm $route > /dev/null &
+        victim=$!
+        usleep $us
+        kill -9 $victim
+        wait $victim
+        account $us
+    done
+done > /out/kills
 register_probe read $pid $q > /out/after-kills
-grep -h TracerPid /proc/$pid/task/*/status | sort | uniq -c > /out/tracers
 say tiny
 mkfifo /tmp/words
 tiny_vmm 2 > /out/tiny < /tmp/words &
@@ -66,15 +86,30 @@ for i in $(seq 1 100); do grep -q ready /out/tiny && break; usleep 50000; done
 register_probe read $tiny --kvm --all --repeat 10 > /out/tiny-registers
 say vitrine
 cat /proc/$pid/maps > /out/maps
-if test -x /usr/bin/vitrine; then
-    export XDG_CACHE_HOME=/tmp/cache
-    for t in qemu:$pid kvm:$pid; do
-        vitrine info $t --format json > /out/vitrine-info-${{t%:*}} 2> /out/vitrine-info-${{t%:*}}.err
-        vitrine ps $t --format json > /out/vitrine-ps-${{t%:*}} 2> /out/vitrine-ps-${{t%:*}}.err
-    done
-    vitrine ps qemu:$pid --no-qmp --format json > /out/vitrine-ps-without 2> /out/vitrine-ps-without.err
-    vitrine info kvm:$tiny > /out/vitrine-tiny 2> /out/vitrine-tiny.err
-fi
+export XDG_CACHE_HOME=/tmp/cache
+look() {{ vitrine $2 --format json > /out/vitrine-$1 2> /out/vitrine-$1.err; echo $? > /out/vitrine-$1.status; }}
+for t in qemu:$pid kvm:$pid; do
+    look info-${{t%:*}} "info $t"
+    look ps-${{t%:*}} "table processes $t"
+done
+look info-without "info qemu:$pid --no-qmp"
+look ps-without "table processes qemu:$pid --no-qmp"
+look tiny "info kvm:$tiny"
+say kills of vitrine
+now() {{ cut -d' ' -f1 /proc/uptime | tr -d .; }}
+begin=$(now)
+vitrine ps qemu:$pid --paused > /out/vitrine-paused
+took_ms=$(( ($(now) - begin) * 10 ))
+echo $took_ms > /out/vitrine-took
+for permille in {run_moments}; do
+    vitrine ps qemu:$pid --paused > /dev/null 2>&1 &
+    victim=$!
+    usleep $(( took_ms * permille ))
+    kill -9 $victim
+    wait $victim
+    account $permille
+done > /out/vitrine-kills
+look ps-after "table processes qemu:$pid"
 say end
 echo >&3
 for i in $(seq 1 200); do grep -q corrupt /out/tiny && break; usleep 50000; done
@@ -85,16 +120,27 @@ cp /tmp/g/truth /out/truth
 """
 
 
+def moments(dice, count: int, longest: int) -> str:
+    """Some from the very beginning on."""
+    return " ".join(str(dice.randrange(longest)) for _ in range(count))
+
+
+def steps_inside(kernel) -> str:
+    dice = random.Random(SEED)
+    print(f"moments of kills by VITRINE_SEED={SEED}")
+    return STEPS.format(truth_mib=nested.TRUTH_MIB, triples=TRIPLES, storm_moments=moments(dice, STORMS, 1000 * LONGEST_MS),
+                        run_moments=moments(dice, RUNS, 1000), command=nested.quoted(nested.inner_command(kernel, "/tmp/g")))
+
+
 @pytest.fixture(name="results", scope="module")
-def one_boot(tmp_path_factory):
+def one_boot(tmp_path_factory, vitrine):
     """What came out of the outer machine."""
     kernel_or_skip(KERNEL)
     kernel = ensure(KERNEL)
     folder = tmp_path_factory.mktemp("nested")
-    programs = {"/usr/bin/register_probe": tool("register_probe"), "/usr/bin/tiny_vmm": tool("tiny_vmm")}
-    if os.access(PROGRAM, os.X_OK):
-        programs["/usr/bin/vitrine"] = str(PROGRAM)
-    steps = STEPS.format(truth_mib=nested.TRUTH_MIB, kills=KILLS, command=nested.quoted(nested.inner_command(kernel, "/tmp/g")))
+    programs = {"/usr/bin/register_probe": tool("register_probe"), "/usr/bin/tiny_vmm": tool("tiny_vmm"),
+                "/usr/bin/vitrine": str(vitrine.path)}
+    steps = steps_inside(kernel)
     archive = nested.build(kernel, programs, steps, {"empty-truth": nested.truth_header(folder)})
     found = nested.run(kernel, archive, folder, TIMEOUT_S)
     assert "pid" in found and b"vitrine: ready" in found.get("console", b""), \
@@ -128,12 +174,21 @@ def entry_of_system_calls(results: dict) -> int:
 
 
 def test_injection_agrees_with_qmp(results):
+    """All registers, wherever the guest idles between two readings by injection: both are then what QMP read in between."""
     by_qmp, injected = only_vcpu(results, "qmp"), only_vcpu(results, "injected")
     assert answer(results, "qmp")["route"] == "QMP"
     assert answer(results, "injected")["route"] == "KVM ioctls in the monitor"
     for name in ("index", "cr0", "cr4", "efer", "idt", "gdt"):  # what does not change in a running guest
         assert injected[name] == by_qmp[name], name
     assert all(injected[msr] is None and by_qmp[msr] is None for msr in MSRS)
+    answers = [json.loads(line) for line in text(results, "triples").splitlines()]
+    assert [item.get("route") for item in answers] == ["KVM ioctls in the monitor", "QMP"] * TRIPLES + ["KVM ioctls in the monitor"]
+    states = [item["vcpus"] for item in answers]
+    quiet = [(first, between) for first, between, second in zip(states[::2], states[1::2], states[2::2]) if first == second]
+    print(f"{len(quiet)} of {TRIPLES} pairs of readings by injection are equal")
+    assert quiet
+    for first, between in quiet:
+        assert first == between
 
 
 def test_msrs(results):
@@ -163,10 +218,14 @@ def test_a_paused_guests_thread_is_not_touched(results):
     assert answer(results, "holder")["route"] == "QMP stop"
 
 
-def test_killed_at_random_moments(results):
+@pytest.mark.parametrize("name,count", [("kills", 2 * STORMS), ("vitrine-kills", RUNS)])
+def test_killed_at_random_moments(results, name, count):
+    """After each kill the guest runs, and no thread is traced or stopped."""
+    lines = text(results, name).splitlines()
+    assert [line.split()[1:] for line in lines] == [["running", "TracerPid:", "0"]] * count, lines
     only_vcpu(results, "after-kills")
-    assert [line.split()[1:] for line in text(results, "tracers").splitlines()] == [["TracerPid:", "0"]]
     assert text(results, "alive") == "alive\n", "QEMU did not live to the end"
+    print(f"vitrine ps --paused took {text(results, 'vitrine-took').strip()} ms")
 
 
 def test_a_monitor_that_is_not_qemu(results):
@@ -180,15 +239,34 @@ def test_a_monitor_that_is_not_qemu(results):
     assert last["corrupt"] == "0" and last["other"] == "0" and last["returns"] == last["interrupted"], last
 
 
-@pytest.mark.parametrize("name", ["vitrine-ps-qemu", "vitrine-ps-kvm", "vitrine-ps-without"])
-def test_processes_of_a_kvm_guest(results, vitrine, name):
-    assert pathlib.Path(vitrine.path).exists()
-    assert text(results, name), text(results, name + ".err")
-    rows = {row["pid"]: row for row in json.loads(text(results, name))}
-    truth = results["Truth"]
-    missing = {pid: process.comm for pid, process in truth.processes.items() if pid not in rows and pid != truth.collector}
-    workers = {pid for pid in missing if truth.processes[pid].kernel_thread}
-    assert not set(missing) - workers, missing
-    wrong = {pid: (rows[pid]["parent"], process.ppid) for pid, process in truth.processes.items()
-             if pid in rows and rows[pid]["parent"] != process.ppid}
-    assert not wrong, wrong
+ROUTES = {"vitrine-info-qemu": "QMP", "vitrine-info-kvm": "KVM ioctls in the monitor", "vitrine-info-without": "KVM ioctls in the monitor"}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_kernel_of_a_kvm_guest(results, name):
+    """Found by the registers, which came by the route that was left to it: memory alone would do as well, and is not what is tested."""
+    assert text(results, name + ".status") == "0\n", text(results, name + ".err")
+    seen = the_object(json.loads(text(results, name)))
+    kernel, registers, truth = seen["kernel"], seen["registers"], results["Truth"]
+    assert registers["route"] == ROUTES[name] and registers["why_not"] is None and len(registers["vcpus"]) == 1, registers
+    assert kernel["found_by"] == "vCPU registers" and kernel["release"] == truth.release and not kernel["rejected"], kernel
+    assert int(kernel["text_va"], 16) == truth.symbol("_text")
+    assert seen["machine"]["accelerator"] in ("kvm", "KVM"), seen["machine"]
+
+
+def test_a_guest_without_a_kernel(results):
+    """The tiny monitor's guest runs in long mode, on page tables: its registers are read, and it is no Linux."""
+    error = text(results, "vitrine-tiny.err")
+    assert text(results, "vitrine-tiny.status") == f"{EXIT_NO_KERNEL}\n" and text(results, "vitrine-tiny") == "", error
+    assert "no Linux kernel found" in error, error
+
+
+@pytest.mark.parametrize("name", ["vitrine-ps-qemu", "vitrine-ps-kvm", "vitrine-ps-without", "vitrine-ps-after"])
+def test_processes_of_a_kvm_guest(results, name, record_property):
+    assert text(results, name + ".status") == "0\n", text(results, name + ".err")
+    rows, truth = json.loads(text(results, name)), results["Truth"]
+    found = {row["pid"]: found_row(row) for row in rows}
+    assert len(found) == len(rows), "a process twice"
+    comparison = Comparison(Subject("nested", name, truth, ()), EXPLANATIONS)
+    compare_rows(comparison, {pid: expected_process(process) for pid, process in truth.processes.items()}, found, truth.processes)
+    comparison.finish(record_property, at_least=150 * 25)

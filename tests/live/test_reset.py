@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from conftest import guests, start
 from test_truth_live import EXIT_NO_KERNEL, EXIT_UNREACHABLE, boots_written, one_clear_line
 
 DOUBT = "nothing shows that this kernel runs"
@@ -40,14 +41,6 @@ class Polling:
         else:
             self.new += 1
 
-    def until_booted(self, boots: int, seconds: float = 180.0) -> None:
-        """Polls until the guest has written its truth so often, and once more."""
-        deadline = time.monotonic() + seconds
-        while boots_written(self.guest) < boots:
-            assert time.monotonic() < deadline, self.guest.console()[-2000:]
-            self.once()
-        self.once()
-
     def account(self) -> str:
         """For the record."""
         kinds = sorted({error.split(" (")[0][:100] for error in self.errors})
@@ -55,19 +48,40 @@ class Polling:
                f"next, {len(self.errors)} errors: {kinds}"
 
 
-@pytest.mark.parametrize("kernel, settings", [("k61", {}), ("k61", {"kaslr": False, "smp": 2}), ("k7", {"backend": "memfd-shared"})],
-                         ids=["k61", "k61-same-place", "k7"])
-@pytest.mark.parametrize("options", [(), ("--no-qmp", "--no-registers")], ids=["registers", "memory-alone"])
-def test_old_boot_after_a_reset(vitrine, boot, record_property, kernel, settings, options):
-    guest = boot(kernel=kernel, append="vitrine.reboot=100000", **settings)
-    polling = Polling(vitrine, guest, options)
-    with guest.qmp() as qmp:
-        qmp("system_reset")
-        qmp.wait_for_event("RESET")  # the command itself only asks for it
-    polling.until_booted(2)
+def poll_until_booted(guest, pollings, boots: int, seconds: float = 180.0) -> None:
+    """Polls in turn until the guest has written its truth so often, and once more."""
+    deadline = time.monotonic() + seconds
+    while boots_written(guest) < boots:
+        assert time.monotonic() < deadline, guest.console()[-2000:]
+        for polling in pollings:
+            polling.once()
+    for polling in pollings:
+        polling.once()
+
+
+RESET_GUESTS = {"k61": ("k61", {}), "k61-same-place": ("k61", {"kaslr": False, "smp": 2}), "k7": ("k7", {"backend": "memfd-shared"})}
+
+
+@pytest.fixture(name="polled", scope="module", params=RESET_GUESTS)
+def polled_through_a_reset(request, vitrine):
+    """One reset of a guest, looked at with registers and by its memory alone, one after the other."""
+    kernel, settings = RESET_GUESTS[request.param]
+    with start(guests.GuestConfig(kernel=kernel, append="vitrine.reboot=100000", **settings)) as guest:
+        pollings = {"registers": Polling(vitrine, guest, ()),
+                    "memory-alone": Polling(vitrine, guest, ("--no-qmp", "--no-registers"))}
+        with guest.qmp() as qmp:
+            qmp("system_reset")
+            qmp.wait_for_event("RESET")  # the command itself only asks for it
+        poll_until_booted(guest, pollings.values(), 2)
+        return pollings
+
+
+@pytest.mark.parametrize("how", ["registers", "memory-alone"])
+def test_old_boot_after_a_reset(polled, record_property, how):
+    polling = polled[how]
     record_property("compared", polling.account())
     print(polling.account())
-    if options:
+    if how == "memory-alone":
         sure = [number for number, text in enumerate(polling.old) if DOUBT not in text]
         assert not sure, f"the kernel before the reset, and no word that it may be: answers {sure} of {len(polling.old)}"
     else:

@@ -16,7 +16,7 @@ import pytest
 from conftest import guests, start
 from monitors import tool
 from truth_compare import Comparison, of_guest
-from truth_processes import compare_rows, expected_process, found_row
+from truth_processes import EXPLANATIONS, compare_rows, expected_process, found_row
 from vitrine_guests import qemu_backport
 from vitrine_guests.truth import read_header
 
@@ -65,46 +65,48 @@ def check_list(rows, truth):
     return sum(COME_AND_GO.fullmatch(row["comm"] or "") is not None for row in rows)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def busy():
-    """A guest whose processes come and go on two processors."""
+    """A guest whose processes come and go on two processors: ended before others boot beside it."""
     with start(guests.GuestConfig(kernel="k61", smp=2, backend="anon", append="vitrine.load=fork")) as guest:
         yield guest
 
 
-def test_list_while_processes_come_and_go(vitrine, busy, record_property):
-    """Whole runs of the program, each for itself."""
-    truth, came, torn, retries = busy.truth, 0, 0, 0
-    for _ in range(PS_RUNS):
-        done = vitrine("table", "processes", f"qemu:{busy.pid}", "--format", "json", "--verbose")
-        complaints = done.stderr.decode("utf-8", "replace")
-        assert done.returncode == 0, complaints
-        walk = re.search(r"note: processes: (\w+)(?:, (\d+) retr)?", complaints)
-        retries += int(walk[2] or 0) if walk else 0
-        if walk and walk[1] != "complete":
-            torn += 1  # said so
-            continue
-        came += check_list(json.loads(done.stdout), truth)
-    account = f"{PS_RUNS} lists, {came} processes of the load in them, {retries} retries, {torn} torn and said so"
-    record_property("compared", account)
-    print(account)
-    assert came > PS_RUNS and torn <= PS_RUNS // 20, account
+class TestProcessesComeAndGo:
+    """Lists of a guest that does not hold still."""
 
+    def test_list_while_processes_come_and_go(self, vitrine, busy, record_property):
+        """Whole runs of the program, each for itself."""
+        truth, came, torn, retries = busy.truth, 0, 0, 0
+        for _ in range(PS_RUNS):
+            done = vitrine("table", "processes", f"qemu:{busy.pid}", "--format", "json", "--verbose")
+            complaints = done.stderr.decode("utf-8", "replace")
+            assert done.returncode == 0, complaints
+            walk = re.search(r"note: processes: (\w+)(?:, (\d+) retr)?", complaints)
+            retries += int(walk[2] or 0) if walk else 0
+            if walk and walk[1] != "complete":
+                torn += 1  # said so
+                continue
+            came += check_list(json.loads(done.stdout), truth)
+        account = f"{PS_RUNS} lists, {came} processes of the load in them, {retries} retries, {torn} torn and said so"
+        record_property("compared", account)
+        print(account)
+        assert came > PS_RUNS and torn <= PS_RUNS // 20, account
 
-def test_one_reader_while_processes_come_and_go(busy, record_property):
-    """The same reader again and again: nothing of an earlier look may be left in a later one."""
-    done = subprocess.run([tool("guest_probe"), "processes", f"qemu:{busy.pid}", str(PROBE_RUNS)], capture_output=True, check=False,
-                          timeout=120)
-    assert done.returncode == 0, done.stderr
-    lists = [json.loads(line) for line in done.stdout.splitlines()]
-    complete = [item for item in lists if item["end"] == "complete"]
-    came = sum(check_list(fill(item["rows"]), busy.truth) for item in complete)
-    retries = sum(item["retries"] for item in lists)
-    account = f"{len(lists)} lists, {came} processes of the load in them, {retries} retries, {len(lists) - len(complete)} torn"
-    record_property("compared", account)
-    print(account)
-    assert len(lists) == PROBE_RUNS and len(complete) >= PROBE_RUNS * 19 // 20, account
-    assert len({row["pid"] for item in complete for row in item["rows"]}) > len(busy.truth.processes) + PROBE_RUNS // 4
+    def test_one_reader_while_processes_come_and_go(self, busy, record_property):
+        """The same reader again and again: nothing of an earlier look may be left in a later one."""
+        done = subprocess.run([tool("guest_probe"), "processes", f"qemu:{busy.pid}", str(PROBE_RUNS)], capture_output=True, check=False,
+                              timeout=120)
+        assert done.returncode == 0, done.stderr
+        lists = [json.loads(line) for line in done.stdout.splitlines()]
+        complete = [item for item in lists if item["end"] == "complete"]
+        came = sum(check_list(fill(item["rows"]), busy.truth) for item in complete)
+        retries = sum(item["retries"] for item in lists)
+        account = f"{len(lists)} lists, {came} processes of the load in them, {retries} retries, {len(lists) - len(complete)} torn"
+        record_property("compared", account)
+        print(account)
+        assert len(lists) == PROBE_RUNS and len(complete) >= PROBE_RUNS * 19 // 20, account
+        assert len({row["pid"] for item in complete for row in item["rows"]}) > len(busy.truth.processes) + PROBE_RUNS // 4
 
 
 def fill(rows) -> list:
@@ -113,13 +115,21 @@ def fill(rows) -> list:
     return [{name: row.get(name) for name in names} for row in rows]
 
 
+def compare_all(guest, found, record_property):
+    """Every process, kernel threads too, and no others."""
+    tasks = guest.truth.processes
+    comparison = Comparison(of_guest(guest), EXPLANATIONS)
+    compare_rows(comparison, {pid: expected_process(process) for pid, process in tasks.items()}, found, tasks)
+    comparison.finish(record_property, at_least=150 * 25)
+
+
 def test_processors_busy_in_user_mode(vitrine, boot, record_property):
     """With page-table isolation: the processors' own page tables do not map the kernel."""
     guest = boot(kernel="k61gen", memory_mib=512, cpu="Skylake-Client-v1", smp=2, append="vitrine.spin")
-    target, truth = f"qemu:{guest.pid}", guest.truth
+    target = f"qemu:{guest.pid}"
     levels = [row["cpl"] for _ in range(10) for row in vitrine.rows("vcpus", target)]
     assert levels.count(3) >= 10, f"privilege levels seen: {levels}"
-    info = vitrine.rows("info", target)
+    info = vitrine.info(target)
     assert info["kernel"]["page_table_isolation"] and info["kernel"]["found_by"] == "vCPU registers", info["kernel"]
     spinning = {}
     for options in ((), ("--no-registers",), ("--no-qmp", "--no-cache")):
@@ -127,12 +137,9 @@ def test_processors_busy_in_user_mode(vitrine, boot, record_property):
         found = {row["pid"]: found_row(row) for row in rows}
         spinning = {row["comm"]: row for row in rows if (row["comm"] or "").startswith("spin-")}
         assert spinning.keys() == {"spin-0", "spin-1"} and all(row["state"] == "R" for row in spinning.values())
-        expected = {pid: expected_process(process) for pid, process in truth.processes.items() if not process.kernel_thread}
-        comparison = Comparison(of_guest(guest), {
-            "process 1 and the writer of the truth go on": lambda difference, context: context[0] is not None
-            and context[0].pid in (1, truth.collector) and difference.field in ("state", "flags")})
-        compare_rows(comparison, expected, {pid: row for pid, row in found.items() if pid in expected}, truth.processes)
-        comparison.finish(record_property, at_least=100 * 20)
+        assert len(found) == len(rows), "a process twice"
+        began_later = {row["pid"] for row in spinning.values()}
+        compare_all(guest, {pid: row for pid, row in found.items() if pid not in began_later}, record_property)
 
 
 def allocated(guest) -> dict:
@@ -203,57 +210,66 @@ class Boots:
         return {number for number, tasks in enumerate(self.known) if have & tasks}
 
 
-def test_restart_while_reading(vitrine, boot, record_property):
-    """Each answer is of one boot only, or an error; the last are of the new one."""
-    guest = boot(kernel="k61", append="vitrine.reboot=2")
-    target, boots, answers, errors = f"qemu:{guest.pid}", Boots(), [], []
-    boots.learn(vitrine.rows("table", "processes", target), guest.truth)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done = vitrine("table", "processes", target, "--format", "json")
-        if done.returncode == 0:
-            answers.append(json.loads(done.stdout))
-        else:
-            assert done.returncode in (EXIT_UNREACHABLE, EXIT_NO_KERNEL, 5), done.stderr
-            errors.append(one_clear_line(done))
-        if boots_written(guest) >= 2:
-            break
-    guest.wait_reboot(2)
-    last = vitrine.rows("table", "processes", target)
-    boots.learn(last, guest.truth)
-    seen = [boots.of(rows) for rows in answers]
-    account = f"{len(answers)} answers ({sum(item == {0} for item in seen)} of the first boot, {sum(item == {1} for item in seen)} of " \
-              f"the second), {len(errors)} errors"
-    record_property("compared", account)
-    print(account)
-    print("\n".join(sorted(set(errors))[:5]))
-    assert not [item for item in seen if len(item) > 1], "answers mixed of two boots"
-    assert boots.of(last) == {1}
-    changes = [next(iter(item)) for item in seen if item]
-    assert changes == sorted(changes), "an answer of the first boot after one of the second"
-
-
 def boots_written(guest) -> int:
     """How often the guest has written its truth."""
     return read_header(guest.truth_path).boots
 
 
-def test_reset_machine_has_no_kernel(vitrine, boot):
-    """Right after a reset the old kernel still lies in memory, whole; but it does not run."""
-    guest = boot(kernel="k61", append="vitrine.reboot=100000")
-    target, boots = f"qemu:{guest.pid}", Boots()
-    boots.learn(vitrine.rows("table", "processes", target), guest.truth)
-    with guest.qmp() as qmp:
-        qmp("stop")
-        qmp("system_reset")
-    done = vitrine("table", "processes", target, "--format", "json")
-    with guest.qmp() as qmp:
-        qmp("cont")
-    assert done.returncode == EXIT_NO_KERNEL, f"exit status {done.returncode}, {len(done.stdout)} bytes: the kernel before the reset"
-    one_clear_line(done)
-    guest.wait_reboot(2)
-    rows = vitrine.rows("table", "processes", target)
-    assert boots.of(rows) == set() and {row["pid"] for row in rows} >= {1, 2, guest.truth.collector}
+@pytest.fixture(scope="class")
+def rebooting():
+    """A guest that reboots by itself, once, some seconds after it has written its truth."""
+    with start(guests.GuestConfig(kernel="k61", append="vitrine.reboot=2")) as guest:
+        yield guest
+
+
+class TestAnotherBoot:
+    """One guest: it reboots by itself, then it is reset. The order matters."""
+
+    def test_restart_while_reading(self, vitrine, rebooting, record_property):
+        """Each answer is of one boot only, or an error; the last are of the new one."""
+        guest = rebooting
+        target, boots, answers, errors = f"qemu:{guest.pid}", Boots(), [], []
+        boots.learn(vitrine.rows("table", "processes", target), guest.truth)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            done = vitrine("table", "processes", target, "--format", "json")
+            if done.returncode == 0:
+                answers.append(json.loads(done.stdout))
+            else:
+                assert done.returncode in (EXIT_UNREACHABLE, EXIT_NO_KERNEL, 5), done.stderr
+                errors.append(one_clear_line(done))
+            if boots_written(guest) >= 2:
+                break
+        guest.wait_reboot(2)
+        last = vitrine.rows("table", "processes", target)
+        boots.learn(last, guest.truth)
+        seen = [boots.of(rows) for rows in answers]
+        account = f"{len(answers)} answers ({sum(item == {0} for item in seen)} of the first boot, {sum(item == {1} for item in seen)} of " \
+                  f"the second), {len(errors)} errors"
+        record_property("compared", account)
+        print(account)
+        print("\n".join(sorted(set(errors))[:5]))
+        assert not [item for item in seen if len(item) > 1], "answers mixed of two boots"
+        assert boots.of(last) == {1}
+        changes = [next(iter(item)) for item in seen if item]
+        assert changes == sorted(changes), "an answer of the first boot after one of the second"
+
+    def test_reset_machine_has_no_kernel(self, vitrine, rebooting):
+        """Right after a reset the old kernel still lies in memory, whole; but it does not run."""
+        guest = rebooting
+        target, boots, before = f"qemu:{guest.pid}", Boots(), boots_written(guest)
+        boots.learn(vitrine.rows("table", "processes", target), guest.truth)
+        with guest.qmp() as qmp:
+            qmp("stop")
+            qmp("system_reset")
+        done = vitrine("table", "processes", target, "--format", "json")
+        with guest.qmp() as qmp:
+            qmp("cont")
+        assert done.returncode == EXIT_NO_KERNEL, f"exit status {done.returncode}, {len(done.stdout)} bytes: the kernel before the reset"
+        one_clear_line(done)
+        guest.wait_reboot(before + 1)
+        rows = vitrine.rows("table", "processes", target)
+        assert boots.of(rows) == set() and {row["pid"] for row in rows} >= {1, 2, guest.truth.collector}
 
 
 def test_guest_that_ends_while_it_is_read(vitrine, boot, record_property):
@@ -305,13 +321,10 @@ def test_newer_qemu(vitrine, boot, record_property):
     guest = boot(kernel="k612", qemu=str(program), backend="memfd-shared")
     truth = guest.truth
     for options in ((), ("--no-qmp",)):
-        rows = {row["pid"]: found_row(row) for row in vitrine.rows("table", "processes", f"qemu:{guest.pid}", *options)}
-        expected = {pid: expected_process(process) for pid, process in truth.processes.items() if not process.kernel_thread}
-        comparison = Comparison(of_guest(guest), {
-            "process 1 and the writer of the truth go on": lambda difference, context: context[0] is not None
-            and context[0].pid in (1, truth.collector) and difference.field in ("state", "flags")})
-        compare_rows(comparison, expected, {pid: row for pid, row in rows.items() if pid in expected}, truth.processes)
-        comparison.finish(record_property, at_least=100 * 20)
+        rows = vitrine.rows("table", "processes", f"qemu:{guest.pid}", *options)
+        found = {row["pid"]: found_row(row) for row in rows}
+        assert len(found) == len(rows), "a process twice"
+        compare_all(guest, found, record_property)
     lines = [(int(row["address"], 16), row["type"], row["name"], row["module"] or "")
              for row in vitrine.rows("symbols", f"qemu:{guest.pid}")]
     assert lines == [(item.address, item.type, item.name, item.module) for item in truth.kallsyms]

@@ -1,7 +1,7 @@
 """Modules against /proc/modules; what the kernel is against what it says of itself."""
 
 import pytest
-from truth_compare import Comparison, of_guest, of_image
+from truth_compare import Comparison, Explanation, of_guest, of_image
 
 # Documentation/admin-guide/tainted-kernels.rst
 TAINT_BITS = {"P": 0, "F": 1, "C": 10, "O": 12, "E": 13, "K": 15, "X": 16, "T": 17, "N": 18}
@@ -13,8 +13,8 @@ VGA_WINDOW = (0xA0000, 0xC0000)  # left out where no monitor says whether it is 
 
 EXPLANATIONS = {
     # The disk that the truth is written to is open at that moment.
-    "the truth disk was open": lambda difference, _: (difference.key, difference.field) == ("virtio_blk", "references")
-                                                     and difference.found == difference.expected - 1,
+    "the truth disk was open": Explanation(lambda difference, _: (difference.key, difference.field) == ("virtio_blk", "references")
+                                                                 and difference.found == difference.expected - 1, 1),
 }
 
 
@@ -57,7 +57,7 @@ def resources(truth, name: str) -> list:
 
 
 def check_kernel(vitrine, subject):
-    truth, kernel = subject.truth, vitrine.rows("info", subject.target)["kernel"]
+    truth, kernel = subject.truth, vitrine.info(subject.target)["kernel"]
     text = truth.symbol("_text")
     code = resources(truth, "Kernel code")
     flags = truth.text("/proc/cpuinfo").split("flags", 1)[1].split("\n", 1)[0].split()

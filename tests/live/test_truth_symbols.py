@@ -3,14 +3,14 @@
 import collections
 
 import pytest
-from truth_compare import Comparison, of_guest, of_image
+from truth_compare import Comparison, Explanation, of_guest, of_image
 
 # Listed in /proc/kallsyms behind the modules', but in no symbol table of the kernel: code that it made at run time.
 MADE_AT_RUN_TIME = {"bpf", "__builtin__kprobes", "__builtin__ftrace"}
 
 EXPLANATIONS = {
-    "symbol of code made at run time": lambda difference, _: difference.expected is not None
-                                                             and difference.expected[3] in MADE_AT_RUN_TIME,
+    "symbol of code made at run time": Explanation(lambda difference, _: difference.expected is not None and difference.found is None
+                                                                         and difference.expected[3] in MADE_AT_RUN_TIME, 8),
 }
 
 

@@ -63,8 +63,19 @@ class Difference:
         return f"{self.key}: {self.field}: the guest says {self.expected!r}, found {self.found!r}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Why a difference may be: the rule says whether it is of that kind and its values possible ones; there are few of each."""
+
+    rule: object  # (Difference, context) -> bool
+    most: int
+
+    def covers(self, difference: Difference, context) -> bool:
+        return self.rule(difference, context)
+
+
 class Comparison:
-    """Counts what was compared, and sorts differences into explained and not."""
+    """Counts what was compared, and sorts differences into explained and not. `explanations`: name to Explanation."""
 
     def __init__(self, subject: Subject, explanations: dict):
         self.subject, self.explanations = subject, explanations
@@ -83,20 +94,24 @@ class Comparison:
         self._differs(Difference(key, field, expected, found), context)
 
     def _differs(self, difference: Difference, context) -> None:
-        for name, rule in self.explanations.items():
-            if rule(difference, context):
+        for name, explanation in self.explanations.items():
+            if explanation.covers(difference, context):
                 self.explained[name] += 1
                 return
         self.unexplained.append(difference)
 
     def finish(self, record_property, at_least: int) -> None:
-        """Fails on what is not explained, and when less was compared than there must be."""
+        """Fails on what is not explained, on what is explained too often, and when less was compared than there must be."""
         account = f"{self.compared} compared"
         if self.explained:
-            account += ", explained: " + ", ".join(f"{count} x {name}" for name, count in sorted(self.explained.items()))
+            account += ", explained: " + ", ".join(f"{count} x {name} (of {self.explanations[name].most})"
+                                                   for name, count in sorted(self.explained.items()))
         record_property("compared", f"{self.subject.id}: {account}")
         print(f"{self.subject}: {account}")
         if self.unexplained:
             lines = "\n".join(map(str, self.unexplained[:SHOWN]))
             pytest.fail(f"{self.subject}: {len(self.unexplained)} differences of {account}\n{lines}", pytrace=False)
+        too_many = {name: f"{count}, at most {self.explanations[name].most}" for name, count in self.explained.items()
+                    if count > self.explanations[name].most}
+        assert not too_many, f"{self.subject}: explained too often: {too_many}"
         assert self.compared >= at_least, f"{self.subject}: only {account}"

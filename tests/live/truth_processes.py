@@ -1,10 +1,13 @@
 """What /proc said of each process and thread, in the columns of the tables `processes` and `process_threads`."""
 
-from truth_compare import Comparison, shown
+from truth_compare import Comparison, Explanation, shown
 
 DELETED = b" (deleted)"
 TICK_NS = 10_000_000  # /proc/PID/stat counts in 1/100 s
 PAGE = 4096
+# What a thread sets in its own flags for a moment: PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_LOCAL_THROTTLE, PF_MEMALLOC_PIN,
+# PF_FREEZER_SKIP (until 6.0). All others stay what they are.
+MOMENTARY_FLAGS = 0x800 | 0x40000 | 0x80000 | 0x100000 | 0x10000000 | 0x40000000
 
 IDS = {"uid": ("Uid", 0), "euid": ("Uid", 1), "suid": ("Uid", 2), "gid": ("Gid", 0), "egid": ("Gid", 1), "sgid": ("Gid", 2)}
 
@@ -81,3 +84,48 @@ def compare_rows(comparison: Comparison, expected: dict, found: dict, tasks: dic
             continue
         for field, value in expected[key].items():
             comparison.equal(key, field, value, found[key].get(field), context)
+
+
+def of_task(predicate):
+    """A rule about the guest's own task."""
+    return lambda difference, context: context[0] is not None and predicate(difference, context[0])
+
+
+def ran_meanwhile(difference, asleep: str) -> bool:
+    """Running at one moment and asleep at the other, or with a flag that is set for a moment only."""
+    values = (difference.expected, difference.found)
+    if difference.field == "state":
+        return "R" in values and set(values) <= set("R" + asleep)
+    return difference.field == "flags" and None not in values and not (values[0] ^ values[1]) & ~MOMENTARY_FLAGS
+
+
+def same_size(difference) -> bool:
+    """A process of some pages, which has some now."""
+    return difference.field in ("resident_size", "total_size") and None not in (difference.expected, difference.found) \
+        and difference.found > 0 and difference.found % PAGE == 0
+
+
+def base_name(name: str) -> str:
+    """A worker's own name."""
+    return name.split("-")[0].split("+")[0]
+
+
+def worker_row(context) -> bool:
+    return any(row is not None and (row["name"] or "").startswith("kworker/") and row["kernel_thread"] == 1 for row in context[1:])
+
+
+EXPLANATIONS = {
+    # It ran when it wrote this; now it sleeps, and what it has mapped changed on the way.
+    "the process that wrote the truth": Explanation(of_task(
+        lambda difference, task: task.pid == task.truth.collector and (ran_meanwhile(difference, "S") or same_size(difference))), 4),
+    # It waited for that process, and went on.
+    "process 1 goes on": Explanation(of_task(lambda difference, task: task.pid == 1 and ran_meanwhile(difference, "SD")), 2),
+    # A worker's name is its own followed by the name of the last queue it worked for.
+    "a worker has worked for another queue": Explanation(of_task(
+        lambda difference, task: difference.field == "name" and is_worker(task.comm) and difference.found is not None
+        and base_name(difference.found) == base_name(difference.expected)), 12),
+    "workers come and go": Explanation(lambda difference, context: difference.field == "presence" and worker_row(context), 6),
+    # Which kernel thread runs at a moment, and what it allows itself meanwhile, is chance.
+    "a kernel thread runs or sleeps": Explanation(of_task(
+        lambda difference, task: task.kernel_thread and ran_meanwhile(difference, "SID")), 4),
+}

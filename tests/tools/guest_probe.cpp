@@ -8,12 +8,14 @@
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "os/linux/module_btf.h"
 #include "os/linux/user_memory.h"
+#include "vitrine/base/text.h"
 #include "vitrine/guest/linux_guest.h"
 #include "vitrine/machine/machine.h"
 #include "vitrine/query/table.h"
@@ -29,11 +31,17 @@ int fail(const Error& error) {
     return 1;
 }
 
-Result<std::unique_ptr<Guest>> attach(const std::string& target) {
+const std::map<std::string, FindRoute> kRoutes{{"registers", FindRoute::registers},
+                                               {"page-tables", FindRoute::page_tables},
+                                               {"vmcoreinfo", FindRoute::vmcoreinfo},
+                                               {"scan", FindRoute::scan}};
+
+Result<std::unique_ptr<Guest>> attach(const std::string& target, std::optional<FindRoute> route) {
     const Target parsed = VITRINE_TRY(parse_target(target));
     auto machine = VITRINE_TRY(open_machine(parsed, {}));
     AttachOptions options;
     options.use_cache = false;
+    options.only_route = route;
     return Guest::attach(std::move(machine), options);
 }
 
@@ -117,7 +125,7 @@ public:
             else if (const auto* address = std::get_if<AddressValue>(&values[i]))
                 object[std::string(columns_[i].name)] = address->value;
             else if (const auto* text = std::get_if<std::string>(&values[i]))
-                object[std::string(columns_[i].name)] = *text;
+                object[std::string(columns_[i].name)] = to_valid_utf8(*text);
         }
         rows.push_back(std::move(object));
         return true;
@@ -129,16 +137,24 @@ private:
     std::span<const Column> columns_;
 };
 
-// One JSON object a line for each look at the process list.
+// One JSON object a line for each look at the process list, with the kernel it was found in.
 int look_often(Guest& guest, unsigned times) {
     const Table* table = find_table("processes");
+    const KernelInfo& info = guest.kernel();
+    const json kernel = {{"text_va", info.text_va.value},
+                         {"text_pa", info.text_pa.value},
+                         {"root", info.root.value},
+                         {"route", to_string(info.route)}};
     for (unsigned i = 0; i < times; ++i) {
         QueryContext context;
         JsonSink sink(table->spec.columns);
         const auto report = run_table(*table, guest, context, sink);
         if (!report) return fail(report.error());
-        const json line = {
-            {"end", to_string(report->end)}, {"retries", report->retries}, {"rows", sink.rows}, {"notes", sink.notes}};
+        const json line = {{"end", to_string(report->end)},
+                           {"retries", report->retries},
+                           {"rows", sink.rows},
+                           {"notes", sink.notes},
+                           {"kernel", kernel}};
         fmt::print("{}\n", line.dump(-1, ' ', false, json::error_handler_t::replace));
     }
     return 0;
@@ -150,7 +166,9 @@ int main(int argc, char** argv) {
     CLI::App app{"what the commands of vitrine do not show"};
     app.require_subcommand(1);
     std::string target, folder;
+    std::optional<FindRoute> route;
     unsigned times = 1;
+    app.add_option("--route", route, "find the kernel this way or fail")->transform(CLI::CheckedTransformer(kRoutes));
     auto* btf = app.add_subcommand("btf", "write the type information as it lies in memory");
     btf->add_option("target", target)->required();
     btf->add_option("folder", folder)->required();
@@ -160,7 +178,7 @@ int main(int argc, char** argv) {
     often->add_option("target", target)->required();
     often->add_option("times", times);
     CLI11_PARSE(app, argc, argv);
-    auto guest = attach(target);
+    auto guest = attach(target, route);
     if (!guest) return fail(guest.error());
     LinuxGuest& inside = *(*guest)->as_linux();
     if (*btf) return dump_btf(inside, folder);

@@ -3,6 +3,7 @@
 //   register_probe read PID [--qmp SOCKET] [--kvm] [--all] [--repeat N]
 //   register_probe pause PID [--qmp SOCKET] [--kvm] [--hold-ms N] [--read]
 //   register_probe storm PID inject|freeze|qmp|state|mixed [--qmp SOCKET] [--kvm]    until it is killed
+//   register_probe status PID --qmp SOCKET                                            the guest's state, as QMP names it
 //   register_probe stream PID --qmp SOCKET                                            the device stream, as bytes
 //
 // --qmp gives the socket, --kvm allows ioctls in the monitor; what is not given is not used. Answers are JSON.
@@ -18,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "sources/qmp/qmp_client.h"
 #include "sources/registers/capabilities.h"
 
 namespace {
@@ -174,6 +176,15 @@ int storm(const Options& options) {
     }
 }
 
+int status(const Options& options) {
+    const auto qmp = vitrine::QmpClient::connect(options.facts.qmp_socket, std::chrono::seconds(5));
+    if (!qmp) return fail(qmp.error());
+    const auto reply = (*qmp)->execute("query-status");
+    if (!reply) return fail(reply.error());
+    std::cout << vitrine::json_string(*reply, "status").value_or("unknown") << std::endl;
+    return 0;
+}
+
 int stream(const Options& options) {
     const auto bytes = vitrine::make_guardian(options.facts)->device_state();
     if (!bytes) return fail(bytes.error());
@@ -192,7 +203,8 @@ int main(int argc, char** argv) {
     auto* pause_command = app.add_subcommand("pause");
     auto* storm_command = app.add_subcommand("storm");
     auto* stream_command = app.add_subcommand("stream");
-    for (auto* command : {read_command, pause_command, storm_command, stream_command}) {
+    auto* status_command = app.add_subcommand("status");
+    for (auto* command : {read_command, pause_command, storm_command, stream_command, status_command}) {
         command->add_option("pid", options.facts.pid)->required();
         command->add_option("--qmp", options.facts.qmp_socket);
         command->add_flag("--kvm", allow_ioctls);
@@ -208,5 +220,6 @@ int main(int argc, char** argv) {
     if (*read_command) return read(options);
     if (*pause_command) return pause(options);
     if (*stream_command) return stream(options);
+    if (*status_command) return status(options);
     return storm(options);
 }
