@@ -43,4 +43,15 @@ struct ProfileHashes {
 [[nodiscard]] std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel,
                                                       std::uint64_t key);
 
+// The same of the very copies that the kernel was decoded from. A guest that shows other bytes at a second look would else put a layout
+// of its own making under the hashes of genuine bytes. nullopt when the copies were not kept.
+[[nodiscard]] std::optional<ProfileHashes> hash_copies(const ProvenKernel& kernel, std::uint64_t key);
+
+// The part of the region that the symbol tables take up: [begin, end).
+struct TablesSpan {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+[[nodiscard]] TablesSpan tables_span(const KallsymsLayout& layout);
+
 }  // namespace vitrine::linux_os
