@@ -26,6 +26,7 @@ std::uint64_t needs_fingerprint() {
         mix(wanted.name);
         mix(wanted.structure);
         for (const std::string_view path : wanted.paths) mix(path);
+        hash = (hash ^ static_cast<unsigned char>(wanted.shape)) * 0x100000001b3;
     }
     for (std::size_t i = 0; i < kStructCount; ++i) mix(struct_name(static_cast<StructId>(i)));
     for (const std::string_view name : kSymbolNames) mix(name);
