@@ -110,10 +110,12 @@ KeyedHash::KeyedHash(std::uint64_t key) : powers_{1} {
 void KeyedHash::add(std::span<const std::byte> piece) {
     const std::byte* at = piece.data();
     std::size_t left = piece.size();
-    // Four steps at once: sum * k^4 + c0 * k^3 + c1 * k^2 + c2 * k + c3. Each product is below 2^122, so that their sum fits.
-    for (; left >= 4 * kStep + 1; at += 4 * kStep, left -= 4 * kStep) {
-        sum_ = reduce(Wide{sum_} * powers_[4] + Wide{chunk(at)} * powers_[3] + Wide{chunk(at + kStep)} * powers_[2] +
-                      Wide{chunk(at + 2 * kStep)} * powers_[1] + chunk(at + 3 * kStep));
+    // Many steps at once, for one does not wait for the other: sum * k^n + c0 * k^(n-1) + ... + c(n-1). Sixteen products below 2^117 and one
+    // below 2^122: their sum fits.
+    for (; left >= kAtOnce * kStep + 1; at += kAtOnce * kStep, left -= kAtOnce * kStep) {
+        Wide next = Wide{sum_} * powers_[kAtOnce];
+        for (std::size_t i = 0; i < kAtOnce; ++i) next += Wide{chunk(at + i * kStep)} * powers_[kAtOnce - 1 - i];
+        sum_ = reduce(next);
     }
     while (left > 0) {
         const std::size_t take = std::min(left, kStep);

@@ -25,7 +25,8 @@ public:
     [[nodiscard]] std::uint64_t value() const { return sum_; }
 
 private:
-    std::array<std::uint64_t, 5> powers_;  // key^0 .. key^4
+    static constexpr std::size_t kAtOnce = 16;
+    std::array<std::uint64_t, kAtOnce + 1> powers_;  // key^0 .. key^kAtOnce
     std::uint64_t sum_ = 1;
 };
 

@@ -376,6 +376,31 @@ TEST_F(ProfileCacheTest, InventedBuildsDoNotFillTheDisk) {
     EXPECT_EQ(entries().size(), 4096u);
 }
 
+// The polynomial as it is defined, one step after the other: the bound on collisions is about this one.
+TEST(KeyedHash, IsThePolynomialItSaysItIs) {
+    __extension__ using Wide = unsigned __int128;
+    constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+    std::mt19937_64 random(5);
+    for (std::size_t size = 0; size < 400; ++size) {
+        std::vector<std::byte> bytes(size);
+        for (std::byte& b : bytes) b = static_cast<std::byte>(size % 3 == 0 ? 0xff : random());
+        const std::uint64_t key = size % 5 == 0 ? kPrime - 1 : random();
+        std::uint64_t sum = 1;
+        const auto step = [&](std::uint64_t value) {
+            sum = static_cast<std::uint64_t>((Wide{sum} * (key % kPrime) + value) % kPrime);
+        };
+        for (std::size_t at = 0; at < size; at += 7) {
+            std::uint64_t value = 0;
+            std::memcpy(&value, bytes.data() + at, std::min<std::size_t>(7, size - at));
+            step(value);
+        }
+        step(size);
+        linux_os::KeyedHash hash(key);
+        hash.add(bytes);
+        EXPECT_EQ(hash.value(), sum) << size << " bytes";
+    }
+}
+
 TEST(KeyedHash, TellsPiecesAndKeysApart) {
     using linux_os::KeyedHash;
     std::vector<std::byte> bytes(1000);
