@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vitrine/base/address.h"
@@ -11,9 +12,11 @@
 
 namespace vitrine::tables {
 
+// NULL also for what a guest claims and no such column can hold.
 template <class T>
 Value integer(const std::optional<T>& value) {
-    return value ? Value(static_cast<std::int64_t>(*value)) : Value();
+    if (!value || !std::in_range<std::int64_t>(*value)) return {};
+    return static_cast<std::int64_t>(*value);
 }
 inline Value address(std::uint64_t value) { return AddressValue{value}; }
 inline Value address(Gva value) { return AddressValue{value.value}; }

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import struct
 import subprocess
 import tempfile
 
@@ -35,6 +36,51 @@ def check_types(subject, record_property):
     assert not truth.module_btf or truth.module_btf.keys() == truth.modules.keys()
     record_property("compared", f"{subject.id}: {len(truth.btf)} bytes of the kernel, {sum(map(len, found.values()))} of "
                                 f"{len(found)} modules")
+
+
+# Bytes behind a record of BTF, by kind: so many, and so many for each of its parts (include/uapi/linux/btf.h).
+FIXED = {1: 4, 3: 12, 14: 4, 17: 4}
+EACH = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
+LISTED = {1: "integer", 4: "structure", 5: "union", 6: "enumeration", 8: "typedef", 16: "floating", 19: "enumeration"}
+
+
+def named_types(blob: bytes, base_strings: int) -> list:
+    """(name, kind) of each record of a module's BTF whose type has a name, in order."""
+    header, type_at, type_size, text_at, text_size = struct.unpack_from("<IIIII", blob, 4)
+    records = blob[header + type_at:header + type_at + type_size]
+    text = blob[header + text_at:header + text_at + text_size]
+    found, at = [], 0
+    while at < len(records):
+        name, info, _ = struct.unpack_from("<III", records, at)
+        kind, parts = info >> 24 & 0x1f, info & 0xffff
+        at += 12 + FIXED.get(kind, 0) + EACH.get(kind, 0) * parts
+        # Names that the kernel's BTF has too lie there.
+        if kind in LISTED and name >= base_strings:
+            start = name - base_strings
+            found.append((text[start:text.index(b"\0", start)].decode(), LISTED[kind]))
+    return found
+
+
+def test_types_of_a_module_are_listed(vitrine, images):
+    """The names in a module's own BTF, through the program; and one of them asked for by name alone."""
+    base, modules = images.truth.btf, images.truth.module_btf
+    if not modules:
+        pytest.skip("kernels before 5.11 have no types of modules")
+    (base_strings,) = struct.unpack_from("<I", base, 20)
+    module = max(modules, key=lambda name: len(modules[name]))
+    wanted = named_types(modules[module], base_strings)
+    assert len(wanted) > 5
+    rows = vitrine.rows("types", images.raw, "--module", module)
+    assert {row["module"] for row in rows} == {module}
+    own = {name for name, _ in wanted}
+    assert [(row["name"], row["kind"]) for row in rows if row["name"] in own] == wanted
+    everywhere = b"".join(modules[name] for name in modules if name != module)
+    name = next(n for n, kind in wanted if kind == "structure" and b"\0" + n.encode() + b"\0" not in base + everywhere)
+    (row,) = vitrine.rows("types", images.raw, name)
+    assert (row["name"], row["kind"], row["module"]) == (name, "structure", module)
+    assert vitrine.rows("types", images.raw, name, "--module", module) == [row]
+    other = next((each for each in modules if each != module), "nothing")
+    assert vitrine("types", images.raw, name, "--module", other).returncode == 5
 
 
 @pytest.mark.parametrize("form", ["raw", "elf"])

@@ -3,6 +3,7 @@
 #include "commands/commands.h"
 #include "query/query.h"
 #include "vitrine/base/text.h"
+#include "vitrine/guest/linux_guest.h"
 
 namespace vitrine::cli {
 namespace {
@@ -11,6 +12,7 @@ constexpr Example kExamples[] = {
     {"vitrine types qemu:web1 task_struct", "a structure with the offsets of its members"},
     {"vitrine types qemu:web1 task_struct --member mm", "where one member lies; a.b.c descends"},
     {"vitrine types memory.img --name 'sk_*'", "the names of types that match"},
+    {"vitrine types qemu:web1 virtnet_info --module virtio_net", "as this module defines it"},
 };
 
 constexpr ArgumentSpec kArguments[] = {
@@ -20,6 +22,7 @@ constexpr ArgumentSpec kArguments[] = {
 
 constexpr OptionSpec kOptions[] = {
     {"--member", "-m", "PATH", "show only this member of TYPE", ValueKind::text},
+    {"--module", "", "NAME", "TYPE as this module defines it; without TYPE: list only this module's", ValueKind::text},
     {"--name", "", "GLOB", "list only types whose name matches the shell pattern", ValueKind::text},
 };
 
@@ -39,7 +42,16 @@ void write_definition(Session& session, std::string_view text) {
     }
 }
 
-void show_type(Session& session, const TypeCatalog& types, TypeId id) {
+struct Found {
+    std::shared_ptr<const TypeCatalog> kept;  // what a module's type lies in; null for the kernel's
+    const TypeCatalog* types = nullptr;
+    TypeId id = 0;
+    std::string module;  // that defines it; "": the kernel
+};
+
+void show_type(Session& session, const Found& found) {
+    const TypeCatalog& types = *found.types;
+    const TypeId id = found.id;
     const std::string definition = types.definition(id);
     if (session.settings().format == Format::table) {
         write_definition(session, definition);
@@ -48,12 +60,14 @@ void show_type(Session& session, const TypeCatalog& types, TypeId id) {
     const std::vector<OutputColumn> columns{{"name", ColumnType::text},
                                             {"kind", ColumnType::text},
                                             {"size", ColumnType::integer},
-                                            {"definition", ColumnType::text}};
+                                            {"definition", ColumnType::text},
+                                            {"module", ColumnType::text}};
     const Type* type = types.type(id);
     const auto size = types.size_of(id);
     const std::vector<Value> values{std::string(types.type_name(id)),
                                     type == nullptr ? Value() : Value(std::string(to_string(type->kind))),
-                                    size ? Value(static_cast<std::int64_t>(*size)) : Value(), definition};
+                                    size ? Value(static_cast<std::int64_t>(*size)) : Value(), definition,
+                                    found.module.empty() ? Value() : Value(found.module)};
     write_row(session, columns, values);
 }
 
@@ -76,23 +90,82 @@ int show_member(Session& session, const TypeCatalog& types, TypeId id, std::stri
     return kExitOk;
 }
 
+// A name may say what kind it means: "struct x".
+std::string_view without_keyword(std::string_view name) {
+    for (const std::string_view keyword : {"struct ", "union ", "enum "}) {
+        if (name.starts_with(keyword)) return name.substr(keyword.size());
+    }
+    return name;
+}
+
+// Of a module's own types of this name: a definition rather than a mere typedef to it, else the first.
+std::optional<TypeId> own_type(const ModuleTypes& of, std::string_view name) {
+    std::optional<TypeId> found;
+    for (const TypeId id : of.types->find_all(name)) {
+        if (id < of.first) continue;
+        const TypeKind kind = of.types->type(id)->kind;
+        if (!found || (of.types->type(*found)->kind == TypeKind::typedef_ && kind != TypeKind::typedef_)) found = id;
+    }
+    return found;
+}
+
+Error no_such_type(std::string text, std::string hint = {}) {
+    return Error::with_text(Errc::not_found, Origin::types, std::move(text), std::move(hint));
+}
+
+// In all modules, or in the one that is named.
+Result<Found> find_in_modules(const LinuxGuest& guest, std::string_view name, std::string_view module) {
+    Found found;
+    std::vector<std::string> holders;
+    const auto report = guest.for_each_module_types({module, without_keyword(name)}, {}, [&](const ModuleTypes& of) {
+        const auto id = own_type(of, name);
+        if (id && holders.empty()) found = {of.types, of.types.get(), *id, of.module};
+        if (id) holders.push_back(of.module);
+        return true;
+    });
+    if (!report) return report.error();
+    if (holders.size() > 1) {
+        return Error::with_text(
+            Errc::ambiguous, Origin::types,
+            fmt::format("no type '{}' in the kernel, but in the modules {}", name, fmt::join(holders, ", ")),
+            "choose one: --module NAME");
+    }
+    if (!holders.empty()) return found;
+    const std::string why = report->problems.empty() ? "" : "; " + report->problems.front();
+    if (module.empty()) return no_such_type(fmt::format("no type '{}' in the kernel or its modules{}", name, why));
+    return no_such_type(fmt::format("no module '{}' that defines a type '{}'{}", module, name, why),
+                        "vitrine types TARGET --module NAME lists the types of a loaded module");
+}
+
+Result<Found> find_type(Guest& guest, std::string_view name, std::string_view module) {
+    if (module.empty()) {
+        const TypeCatalog* types = VITRINE_TRY(guest.types());
+        const auto id = types->find(name);
+        if (id) return Found{nullptr, types, *id, {}};
+        if (id.error().code != Errc::not_found) return id.error();
+    }
+    const LinuxGuest* linux_guest = guest.as_linux();
+    if (linux_guest == nullptr) return no_such_type(fmt::format("no type '{}' in the kernel", name));
+    return find_in_modules(*linux_guest, name, module);
+}
+
 int run(Session& session, const Arguments& arguments) {
     const std::string_view name = arguments.text("TYPE");
+    const std::string_view module = arguments.text("--module");
     if (name.empty()) {
         if (arguments.has("--member"))
             return session.usage("--member needs a TYPE", "vitrine types TARGET TYPE --member PATH");
         std::vector<RowFilter> filters;
         if (arguments.has("--name")) filters.push_back({"name", std::string(arguments.text("--name"))});
+        if (arguments.has("--module")) filters.push_back({"module", std::string(module)});
         return run_view(session, arguments, "types", std::move(filters));
     }
     auto guest = session.attach(arguments.text("TARGET"));
     if (!guest) return guest.error();
-    const auto types = (*guest)->types();
-    if (!types) return session.fail(types.error(), Phase::query);
-    const auto id = (*types)->find(name);
-    if (!id) return session.fail(id.error(), Phase::query);
-    if (arguments.has("--member")) return show_member(session, **types, *id, arguments.text("--member"));
-    show_type(session, **types, *id);
+    const auto found = find_type(**guest, name, module);
+    if (!found) return session.fail(found.error(), Phase::query);
+    if (arguments.has("--member")) return show_member(session, *found->types, found->id, arguments.text("--member"));
+    show_type(session, *found);
     return kExitOk;
 }
 
@@ -100,8 +173,8 @@ int run(Session& session, const Arguments& arguments) {
 
 const Command kTypesCommand{
     .name = "types",
-    .summary = "List or show the types of a guest's kernel",
-    .description = "From the BTF that the kernel carries in its memory, or from --symbols VMLINUX.",
+    .summary = "List or show the types of a guest's kernel and its modules",
+    .description = "From the BTF that the kernel and its modules carry in memory, or from --symbols VMLINUX.",
     .arguments = kArguments,
     .options = kOptions,
     .is_query = true,

@@ -10,7 +10,7 @@ constexpr auto kViews = std::to_array<View>({
     {"threads", "process_threads", "pid,tid,state,uid,name", "pid", {}, true},
     {"modules", "kernel_modules", "name,size,status,address,references,used_by", "", {}, false},
     {"symbols", "symbols", "address,type,name,module", "", {}, true},
-    {"types", "types", "kind,size,name", "", {}, true},
+    {"types", "types", "kind,size,name,module", "", {}, true},
     {"vcpus", "vcpus", "cpu,cpl,rip,rsp,cr0,cr3,cr4,efer,lstar", "", {}, true},
 });
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "vitrine/base/function_ref.h"
 #include "vitrine/base/walk.h"
 #include "vitrine/guest/guest.h"
 
@@ -38,6 +39,23 @@ struct TaskSnapshot {
     WalkReport report;
 };
 
+// Types of one loaded module, over the kernel's own.
+struct ModuleTypes {
+    std::string module;                        // any bytes
+    std::shared_ptr<const TypeCatalog> types;  // both the kernel's and the module's
+    TypeId first = 0;                          // of the module's own; what is below is the kernel's
+};
+
+struct ModuleTypesWanted {
+    std::string_view module;  // only this one; "": all
+    std::string_view type;    // only modules that may define a type of this name (without keyword); "": all
+};
+
+struct ModuleTypesReport {
+    WalkReport walk;
+    std::vector<std::string> problems;  // modules whose types cannot be read or are malformed, one line each
+};
+
 class LinuxGuest final : public Guest {
 public:
     LinuxGuest(std::unique_ptr<Machine> machine, std::unique_ptr<PhysicalMemory> cache, KernelInfo info,
@@ -58,6 +76,10 @@ public:
     // What could not be put into symbols() and why, one line; "" when all is there.
     [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
     Result<const TypeCatalog*> types() override;
+    // Types of modules (split BTF), newest module first; visit returns false to stop. Nothing of them is kept: each costs as much as parsing the
+    // kernel's. not_found: the kernel keeps none (before 5.11).
+    Result<ModuleTypesReport> for_each_module_types(const ModuleTypesWanted& wanted, WalkBudget budget,
+                                                    FunctionRef<bool(const ModuleTypes&)> visit) const;
 
     [[nodiscard]] const linux_os::ProvenKernel& proven() const { return *proven_; }
     [[nodiscard]] const linux_os::Layout& layout() const;

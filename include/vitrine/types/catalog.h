@@ -116,6 +116,9 @@ public:
     [[nodiscard]] std::string declaration(TypeId id, std::string_view declarator) const;
     [[nodiscard]] std::string definition(TypeId id) const;
 
+    // Of a split catalog: the first id that is not the base's; 0 of any other.
+    [[nodiscard]] TypeId first_own() const { return base_end_; }
+
     [[nodiscard]] std::uint32_t pointer_size() const { return pointer_size_; }
     // What the types were read from: "BTF of the kernel", "DWARF of FILE".
     [[nodiscard]] const std::string& origin() const { return origin_; }

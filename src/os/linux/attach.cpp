@@ -179,7 +179,7 @@ private:
         ProvenKernel kernel = VITRINE_TRY(prove_kernel(memory_, std::move(image), prove_));
         if (may_cache) {
             const auto begin = Clock::now();
-            const auto stored = cache_.store(memory_, kernel);
+            const auto stored = cache_.store(kernel);
             kernel.steps.push_back({"keep the profile in the cache", since(begin),
                                     stored ? cache_.directory() : stored.error().to_string()});
         }

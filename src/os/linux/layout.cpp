@@ -11,133 +11,133 @@ using F = FieldId;
 
 // Alternatives are ordered newest first; each older one names what replaced it. A macro only so that the enumerator is
 // also the name in messages and in the cache.
-#define FIELD(id, structure, required, ...)                      \
-    FieldNeed { F::id, #id, structure, {__VA_ARGS__}, required }
+#define FIELD(id, shape, structure, required, ...)                                  \
+    FieldNeed { F::id, #id, structure, {__VA_ARGS__}, FieldShape::shape, required }
 constexpr auto kNeeds = std::to_array<FieldNeed>({
-    FIELD(task_tasks, "task_struct", true, "tasks"),
-    FIELD(task_pid, "task_struct", true, "pid"),
-    FIELD(task_tgid, "task_struct", true, "tgid"),
-    FIELD(task_comm, "task_struct", true, "comm"),
+    FIELD(task_tasks, list, "task_struct", true, "tasks"),
+    FIELD(task_pid, u32, "task_struct", true, "pid"),
+    FIELD(task_tgid, u32, "task_struct", true, "tgid"),
+    FIELD(task_comm, text, "task_struct", true, "comm"),
     // Renamed by Linux commit 2f064a59a11f "sched: Change task_struct::state" (v5.14).
-    FIELD(task_state, "task_struct", false, "__state", "state"),
-    FIELD(task_exit_state, "task_struct", false, "exit_state"),
-    FIELD(task_flags, "task_struct", false, "flags"),
-    FIELD(task_real_parent, "task_struct", false, "real_parent"),
-    FIELD(task_children, "task_struct", false, "children"),
-    FIELD(task_sibling, "task_struct", false, "sibling"),
-    FIELD(task_group_leader, "task_struct", false, "group_leader"),
-    FIELD(task_mm, "task_struct", false, "mm"),
-    FIELD(task_active_mm, "task_struct", false, "active_mm"),
-    FIELD(task_real_cred, "task_struct", false, "real_cred"),
-    FIELD(task_cred, "task_struct", false, "cred"),
-    FIELD(task_fs, "task_struct", false, "fs"),
-    FIELD(task_files, "task_struct", false, "files"),
-    FIELD(task_nsproxy, "task_struct", false, "nsproxy"),
-    FIELD(task_signal, "task_struct", false, "signal"),
-    FIELD(task_sighand, "task_struct", false, "sighand"),
-    FIELD(task_thread_pid, "task_struct", false, "thread_pid"),
-    FIELD(task_thread_node, "task_struct", false, "thread_node"),
+    FIELD(task_state, word, "task_struct", false, "__state", "state"),
+    FIELD(task_exit_state, u32, "task_struct", false, "exit_state"),
+    FIELD(task_flags, u32, "task_struct", false, "flags"),
+    FIELD(task_real_parent, pointer, "task_struct", false, "real_parent"),
+    FIELD(task_children, list, "task_struct", false, "children"),
+    FIELD(task_sibling, list, "task_struct", false, "sibling"),
+    FIELD(task_group_leader, pointer, "task_struct", false, "group_leader"),
+    FIELD(task_mm, pointer, "task_struct", false, "mm"),
+    FIELD(task_active_mm, pointer, "task_struct", false, "active_mm"),
+    FIELD(task_real_cred, pointer, "task_struct", false, "real_cred"),
+    FIELD(task_cred, pointer, "task_struct", false, "cred"),
+    FIELD(task_fs, pointer, "task_struct", false, "fs"),
+    FIELD(task_files, pointer, "task_struct", false, "files"),
+    FIELD(task_nsproxy, pointer, "task_struct", false, "nsproxy"),
+    FIELD(task_signal, pointer, "task_struct", false, "signal"),
+    FIELD(task_sighand, pointer, "task_struct", false, "sighand"),
+    FIELD(task_thread_pid, pointer, "task_struct", false, "thread_pid"),
+    FIELD(task_thread_node, list, "task_struct", false, "thread_node"),
     // Renamed by Linux commit cf25e24db61c "time: Rename tsk->real_start_time to ->start_boottime" (v5.5).
-    FIELD(task_start_boottime, "task_struct", false, "start_boottime", "real_start_time"),
-    FIELD(task_static_prio, "task_struct", false, "static_prio"),
+    FIELD(task_start_boottime, u64, "task_struct", false, "start_boottime", "real_start_time"),
+    FIELD(task_static_prio, u32, "task_struct", false, "static_prio"),
     // struct kthread moved out of set_child_tid by Linux commit e32cf5dfbe22 "kthread: Generalize pf_io_worker so it can
     // point to struct kthread" (v5.17).
-    FIELD(task_kthread, "task_struct", false, "worker_private", "set_child_tid"),
-    FIELD(task_stack, "task_struct", false, "stack"),
+    FIELD(task_kthread, pointer, "task_struct", false, "worker_private", "set_child_tid"),
+    FIELD(task_stack, pointer, "task_struct", false, "stack"),
 
-    FIELD(signal_thread_head, "signal_struct", false, "thread_head"),
-    FIELD(signal_nr_threads, "signal_struct", false, "nr_threads"),
-    FIELD(signal_pgid, "signal_struct", false, "pids[2]"),  // PIDTYPE_PGID, include/linux/pid_types.h
-    FIELD(signal_sid, "signal_struct", false, "pids[3]"),   // PIDTYPE_SID
+    FIELD(signal_thread_head, list, "signal_struct", false, "thread_head"),
+    FIELD(signal_nr_threads, u32, "signal_struct", false, "nr_threads"),
+    FIELD(signal_pgid, pointer, "signal_struct", false, "pids[2]"),  // PIDTYPE_PGID, include/linux/pid_types.h
+    FIELD(signal_sid, pointer, "signal_struct", false, "pids[3]"),   // PIDTYPE_SID
 
-    FIELD(pid_level, "pid", false, "level"),
-    FIELD(pid_numbers, "pid", false, "numbers[0].nr"),
+    FIELD(pid_level, u32, "pid", false, "level"),
+    FIELD(pid_numbers, u32, "pid", false, "numbers[0].nr"),
 
-    FIELD(mm_pgd, "mm_struct", false, "pgd"),
-    FIELD(mm_arg_start, "mm_struct", false, "arg_start"),
-    FIELD(mm_arg_end, "mm_struct", false, "arg_end"),
-    FIELD(mm_env_start, "mm_struct", false, "env_start"),
-    FIELD(mm_env_end, "mm_struct", false, "env_end"),
-    FIELD(mm_start_code, "mm_struct", false, "start_code"),
-    FIELD(mm_end_code, "mm_struct", false, "end_code"),
-    FIELD(mm_end_data, "mm_struct", false, "end_data"),
-    FIELD(mm_brk, "mm_struct", false, "brk"),
-    FIELD(mm_exe_file, "mm_struct", false, "exe_file"),
-    FIELD(mm_total_vm, "mm_struct", false, "total_vm"),
+    FIELD(mm_pgd, pointer, "mm_struct", false, "pgd"),
+    FIELD(mm_arg_start, u64, "mm_struct", false, "arg_start"),
+    FIELD(mm_arg_end, u64, "mm_struct", false, "arg_end"),
+    FIELD(mm_env_start, u64, "mm_struct", false, "env_start"),
+    FIELD(mm_env_end, u64, "mm_struct", false, "env_end"),
+    FIELD(mm_start_code, u64, "mm_struct", false, "start_code"),
+    FIELD(mm_end_code, u64, "mm_struct", false, "end_code"),
+    FIELD(mm_end_data, u64, "mm_struct", false, "end_data"),
+    FIELD(mm_brk, u64, "mm_struct", false, "brk"),
+    FIELD(mm_exe_file, pointer, "mm_struct", false, "exe_file"),
+    FIELD(mm_total_vm, u64, "mm_struct", false, "total_vm"),
     // An array of per-CPU counters since Linux commit f1a7941243c1 "mm: convert mm's rss stats into percpu_counter" (v6.2).
-    FIELD(mm_rss_file, "mm_struct", false, "rss_stat[0].count", "rss_stat.count[0].counter"),
-    FIELD(mm_rss_anon, "mm_struct", false, "rss_stat[1].count", "rss_stat.count[1].counter"),
-    FIELD(mm_rss_shmem, "mm_struct", false, "rss_stat[3].count", "rss_stat.count[3].counter"),
+    FIELD(mm_rss_file, u64, "mm_struct", false, "rss_stat[0].count", "rss_stat.count[0].counter"),
+    FIELD(mm_rss_anon, u64, "mm_struct", false, "rss_stat[1].count", "rss_stat.count[1].counter"),
+    FIELD(mm_rss_shmem, u64, "mm_struct", false, "rss_stat[3].count", "rss_stat.count[3].counter"),
 
-    FIELD(cred_uid, "cred", false, "uid"),
-    FIELD(cred_gid, "cred", false, "gid"),
-    FIELD(cred_suid, "cred", false, "suid"),
-    FIELD(cred_sgid, "cred", false, "sgid"),
-    FIELD(cred_euid, "cred", false, "euid"),
-    FIELD(cred_egid, "cred", false, "egid"),
+    FIELD(cred_uid, u32, "cred", false, "uid"),
+    FIELD(cred_gid, u32, "cred", false, "gid"),
+    FIELD(cred_suid, u32, "cred", false, "suid"),
+    FIELD(cred_sgid, u32, "cred", false, "sgid"),
+    FIELD(cred_euid, u32, "cred", false, "euid"),
+    FIELD(cred_egid, u32, "cred", false, "egid"),
 
-    FIELD(fs_root, "fs_struct", false, "root"),
-    FIELD(fs_pwd, "fs_struct", false, "pwd"),
-    FIELD(path_mnt, "path", false, "mnt"),
-    FIELD(path_dentry, "path", false, "dentry"),
-    FIELD(file_path, "file", false, "f_path", "__f_path"),
-    FIELD(vfsmount_root, "vfsmount", false, "mnt_root"),
-    FIELD(vfsmount_sb, "vfsmount", false, "mnt_sb"),
-    FIELD(mount_mnt, "mount", false, "mnt"),
-    FIELD(mount_parent, "mount", false, "mnt_parent"),
-    FIELD(mount_mountpoint, "mount", false, "mnt_mountpoint"),
-    FIELD(dentry_parent, "dentry", false, "d_parent"),
-    FIELD(dentry_name, "dentry", false, "d_name.name", "__d_name.name"),
-    FIELD(dentry_name_len, "dentry", false, "d_name.len", "__d_name.len"),
-    FIELD(dentry_sb, "dentry", false, "d_sb"),
-    FIELD(dentry_inode, "dentry", false, "d_inode"),
-    FIELD(dentry_hash_pprev, "dentry", false, "d_hash.pprev"),
-    FIELD(inode_ino, "inode", false, "i_ino"),
-    FIELD(sb_type, "super_block", false, "s_type"),
-    FIELD(file_system_type_name, "file_system_type", false, "name"),
+    FIELD(fs_root, record, "fs_struct", false, "root"),
+    FIELD(fs_pwd, record, "fs_struct", false, "pwd"),
+    FIELD(path_mnt, pointer, "path", false, "mnt"),
+    FIELD(path_dentry, pointer, "path", false, "dentry"),
+    FIELD(file_path, record, "file", false, "f_path", "__f_path"),
+    FIELD(vfsmount_root, pointer, "vfsmount", false, "mnt_root"),
+    FIELD(vfsmount_sb, pointer, "vfsmount", false, "mnt_sb"),
+    FIELD(mount_mnt, record, "mount", false, "mnt"),
+    FIELD(mount_parent, pointer, "mount", false, "mnt_parent"),
+    FIELD(mount_mountpoint, pointer, "mount", false, "mnt_mountpoint"),
+    FIELD(dentry_parent, pointer, "dentry", false, "d_parent"),
+    FIELD(dentry_name, pointer, "dentry", false, "d_name.name", "__d_name.name"),
+    FIELD(dentry_name_len, u32, "dentry", false, "d_name.len", "__d_name.len"),
+    FIELD(dentry_sb, pointer, "dentry", false, "d_sb"),
+    FIELD(dentry_inode, pointer, "dentry", false, "d_inode"),
+    FIELD(dentry_hash_pprev, pointer, "dentry", false, "d_hash.pprev"),
+    FIELD(inode_ino, u64, "inode", false, "i_ino"),
+    FIELD(sb_type, pointer, "super_block", false, "s_type"),
+    FIELD(file_system_type_name, pointer, "file_system_type", false, "name"),
 
-    FIELD(module_list, "module", false, "list"),
-    FIELD(module_name, "module", false, "name"),
-    FIELD(module_state, "module", false, "state"),
-    FIELD(module_refcnt, "module", false, "refcnt"),
+    FIELD(module_list, list, "module", false, "list"),
+    FIELD(module_name, text, "module", false, "name"),
+    FIELD(module_state, u32, "module", false, "state"),
+    FIELD(module_refcnt, u32, "module", false, "refcnt"),
     // core_layout became mem[] with Linux commit ac3b43283923 "module: replace module_layout with module_memory" (v6.4).
-    FIELD(module_core_base, "module", false, "core_layout.base"),
-    FIELD(module_core_size, "module", false, "core_layout.size"),
-    FIELD(module_mem, "module", false, "mem"),
-    FIELD(module_mem_base, "module_memory", false, "base"),
-    FIELD(module_mem_size, "module_memory", false, "size"),
-    FIELD(module_kallsyms, "module", false, "kallsyms"),
-    FIELD(module_source_list, "module", false, "source_list"),
-    FIELD(module_taints, "module", false, "taints"),
-    FIELD(module_syms, "module", false, "syms"),
-    FIELD(module_num_syms, "module", false, "num_syms"),
-    FIELD(kallsyms_symtab, "mod_kallsyms", false, "symtab"),
-    FIELD(kallsyms_num_symtab, "mod_kallsyms", false, "num_symtab"),
-    FIELD(kallsyms_strtab, "mod_kallsyms", false, "strtab"),
-    FIELD(kallsyms_typetab, "mod_kallsyms", false, "typetab"),
-    FIELD(module_use_source, "module_use", false, "source"),
-    FIELD(module_use_source_list, "module_use", false, "source_list"),
+    FIELD(module_core_base, pointer, "module", false, "core_layout.base"),
+    FIELD(module_core_size, u32, "module", false, "core_layout.size"),
+    FIELD(module_mem, records, "module", false, "mem"),
+    FIELD(module_mem_base, pointer, "module_memory", false, "base"),
+    FIELD(module_mem_size, u32, "module_memory", false, "size"),
+    FIELD(module_kallsyms, pointer, "module", false, "kallsyms"),
+    FIELD(module_source_list, list, "module", false, "source_list"),
+    FIELD(module_taints, u64, "module", false, "taints"),
+    FIELD(module_syms, pointer, "module", false, "syms"),
+    FIELD(module_num_syms, u32, "module", false, "num_syms"),
+    FIELD(kallsyms_symtab, pointer, "mod_kallsyms", false, "symtab"),
+    FIELD(kallsyms_num_symtab, u32, "mod_kallsyms", false, "num_symtab"),
+    FIELD(kallsyms_strtab, pointer, "mod_kallsyms", false, "strtab"),
+    FIELD(kallsyms_typetab, pointer, "mod_kallsyms", false, "typetab"),
+    FIELD(module_use_source, pointer, "module_use", false, "source"),
+    FIELD(module_use_source_list, list, "module_use", false, "source_list"),
     // Relative to their own place since Linux commit 7290d5809571 "module: use relative references for __ksymtab entries" (v4.19).
-    FIELD(kernel_symbol_value, "kernel_symbol", false, "value_offset"),
-    FIELD(kernel_symbol_name, "kernel_symbol", false, "name_offset"),
+    FIELD(kernel_symbol_value, u32, "kernel_symbol", false, "value_offset"),
+    FIELD(kernel_symbol_name, u32, "kernel_symbol", false, "name_offset"),
 
     // Linux commit d6986ce24fc0 "kthread: dynamically allocate memory to store kthread's full name" (v5.17).
-    FIELD(kthread_full_name, "kthread", false, "full_name"),
-    FIELD(kthread_data, "kthread", false, "data"),
-    FIELD(worker_desc, "worker", false, "desc"),
-    FIELD(worker_pool, "worker", false, "pool"),
-    FIELD(worker_current_work, "worker", false, "current_work"),
+    FIELD(kthread_full_name, pointer, "kthread", false, "full_name"),
+    FIELD(kthread_data, pointer, "kthread", false, "data"),
+    FIELD(worker_desc, text, "worker", false, "desc"),
+    FIELD(worker_pool, pointer, "worker", false, "pool"),
+    FIELD(worker_current_work, pointer, "worker", false, "current_work"),
 
     // Linux commit 36e68442d1af "bpf: Load and verify kernel module BTFs" (v5.11).
-    FIELD(btf_module_list, "btf_module", false, "list"),
-    FIELD(btf_module_module, "btf_module", false, "module"),
-    FIELD(btf_module_btf, "btf_module", false, "btf"),
-    FIELD(btf_data, "btf", false, "data"),
-    FIELD(btf_data_size, "btf", false, "data_size"),
+    FIELD(btf_module_list, list, "btf_module", false, "list"),
+    FIELD(btf_module_module, pointer, "btf_module", false, "module"),
+    FIELD(btf_module_btf, pointer, "btf_module", false, "btf"),
+    FIELD(btf_data, pointer, "btf", false, "data"),
+    FIELD(btf_data_size, u32, "btf", false, "data_size"),
 
-    FIELD(timekeeper_offs_real, "timekeeper", false, "offs_real"),
-    FIELD(timekeeper_offs_boot, "timekeeper", false, "offs_boot"),
-    FIELD(tk_data_timekeeper, "tk_data", false, "timekeeper"),
+    FIELD(timekeeper_offs_real, u64, "timekeeper", false, "offs_real"),
+    FIELD(timekeeper_offs_boot, u64, "timekeeper", false, "offs_boot"),
+    FIELD(tk_data_timekeeper, record, "tk_data", false, "timekeeper"),
 });
 #undef FIELD
 
@@ -160,13 +160,41 @@ std::uint32_t core_memory_mask(const TypeCatalog& types) {
     return (1u << static_cast<unsigned>(*init)) - 1;
 }
 
+// No structure asked for comes near it; offsets below it add up without wrapping.
+constexpr std::uint64_t kLargestStructure = 1u << 20;
+
+// A member whose type has become another one would be read as what it is not; it is as good as absent.
+bool has_shape(const TypeCatalog& types, const Field& field, FieldShape shape) {
+    constexpr std::uint64_t kShortestText = 16;  // TASK_COMM_LEN
+    const Type& type = *types.type(types.strip(field.type));
+    const bool is_structure = type.kind == TypeKind::structure || type.kind == TypeKind::union_;
+    // DWARF may keep a definition apart (-fdebug-types-section): what is only declared, or has no size, tells nothing of its shape.
+    if (type.kind == TypeKind::forward || type.kind == TypeKind::void_ || (is_structure && type.size == 0))
+        return shape != FieldShape::pointer && shape != FieldShape::text && shape != FieldShape::records;
+    // atomic_t and kuid_t are integers, each in a structure of its own.
+    const bool is_number = type.kind == TypeKind::integer || type.kind == TypeKind::enumeration || is_structure;
+    const bool is_array = type.kind == TypeKind::array;
+    switch (shape) {
+        case FieldShape::pointer: return type.kind == TypeKind::pointer && field.size == 8;
+        case FieldShape::u32: return is_number && field.size == 4;
+        case FieldShape::u64: return is_number && field.size == 8;
+        case FieldShape::word: return is_number && (field.size == 4 || field.size == 8);
+        case FieldShape::list: return is_structure && field.size == 16;
+        case FieldShape::text: return is_array && types.size_of(type.target) == 1 && field.size >= kShortestText;
+        case FieldShape::record: return is_structure;
+        case FieldShape::records:
+            return is_array && types.type(types.strip(type.target))->kind == TypeKind::structure && field.size != 0;
+    }
+    return false;
+}
+
 FieldSlot resolve(const TypeCatalog& types, const FieldNeed& wanted) {
     const auto structure = types.find(fmt::format("struct {}", wanted.structure));
     if (!structure) return {};
     for (std::size_t i = 0; i < wanted.paths.size() && !wanted.paths[i].empty(); ++i) {
         const auto field = types.field(*structure, wanted.paths[i]);
-        if (!field || field->bit_size != 0) continue;
-        if (field->offset() > UINT32_MAX || field->size > UINT32_MAX) continue;
+        if (!field || field->bit_size != 0 || !has_shape(types, *field, wanted.shape)) continue;
+        if (field->offset() > kLargestStructure || field->size > kLargestStructure - field->offset()) continue;
         return {static_cast<std::uint32_t>(field->offset()), static_cast<std::uint32_t>(field->size), true,
                 static_cast<std::uint8_t>(i)};
     }

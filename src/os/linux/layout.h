@@ -1,5 +1,5 @@
 // What Vitrine needs to know of a Linux kernel's structures: one list of fields, each with its alternatives by presence
-// of members (never by version). Resolved once per kernel, from types (BTF, DWARF), by recovery from invariants, or from the cache.
+// and kind of members (never by version). Resolved once per kernel, from types (BTF, DWARF), by recovery from invariants, or from the cache.
 //
 //   Layout layout = resolve_layout(catalog);
 //   auto pid = layout.offset(FieldId::task_pid);      // std::optional<std::uint32_t>
@@ -149,11 +149,24 @@ struct FieldSlot {
     std::uint8_t alternative = 0;  // which of the alternatives it was
 };
 
+// What a member must be for its bytes to mean what they are taken for.
+enum class FieldShape : std::uint8_t {
+    pointer,
+    u32,      // integer or enumeration of 4 bytes, or a structure of one (atomic_t, kuid_t)
+    u64,      // the same of 8 bytes
+    word,     // of 4 or 8 bytes; the lower 4 are read
+    list,     // structure of two pointers (list_head)
+    text,     // array of at least 16 bytes
+    record,   // structure of any size
+    records,  // array of structures
+};
+
 struct FieldNeed {
     FieldId id;
     std::string_view name;  // as in the enumeration: the key in the cache and in messages
     std::string_view structure;
     std::array<std::string_view, 3> paths;  // tried in this order; "" ends
+    FieldShape shape;                       // a member of another one counts as absent
     bool required;                          // without it there is no process list
 };
 [[nodiscard]] std::span<const FieldNeed> field_needs();

@@ -1,11 +1,13 @@
 #include "vitrine/guest/linux_guest.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 #include "os/linux/find/prove.h"
 #include "os/linux/module_symbols.h"
 #include "os/linux/task_list.h"
+#include "os/linux/task_watch.h"
 #include "os/linux/wall_clock.h"
 #include "vitrine/symbols/kallsyms.h"
 
@@ -58,9 +60,42 @@ TaskSnapshot LinuxGuest::processes(WalkBudget budget) const {
     }
 }
 
+namespace {
+
+struct ProcessThreads {
+    std::vector<TaskKey> threads;
+    WalkReport report;
+    [[nodiscard]] bool is_all() const { return report.end == WalkEnd::complete || report.end == WalkEnd::budget; }
+};
+
+// As far as they could be read. Walked anew while a running guest tears their list.
+ProcessThreads threads_of(const LinuxGuest& guest, const linux_os::TaskList& list, const TaskKey& leader,
+                          std::uint32_t signal_offset, WalkBudget budget) {
+    ProcessThreads found;
+    for (unsigned attempt = 0;; ++attempt) {
+        found.threads.clear();
+        if (const auto signal = guest.space().read_pointer(leader.address.wrap_plus(signal_offset))) {
+            found.report = list.for_each_thread(*signal, budget, [&](const TaskKey& task) {
+                // A thread of another process means that the structure was reused under the walk.
+                if (task.tgid == leader.tgid) found.threads.push_back(task);
+                return task.tgid == leader.tgid;
+            });
+            if (found.report.end == WalkEnd::stopped) found.report.end = WalkEnd::inconsistent;
+        } else {
+            found.report.end = WalkEnd::fault;
+        }
+        found.report.retries = attempt;
+        if (found.is_all() || attempt == kRetries || !guest.machine().is_live()) return found;
+        guest.new_generation();
+    }
+}
+
+}  // namespace
+
 TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
     TaskSnapshot leaders = processes(budget);
     const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
+    const linux_os::TaskWatch watch(*this, leaders.tasks, linux_os::FieldId::task_tasks);
     const auto signal_offset = proven_->layout.offset(linux_os::FieldId::task_signal);
     TaskSnapshot all;
     all.report = leaders.report;
@@ -71,33 +106,19 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
             all.report.end = WalkEnd::budget;
             break;
         }
-        WalkReport report;
-        std::vector<TaskKey> threads;
-        for (unsigned attempt = 0; attempt <= kRetries; ++attempt) {
-            threads.clear();
-            const auto signal = space_->read_pointer(leader.address.wrap_plus(*signal_offset));
-            if (!signal) {
-                report.end = WalkEnd::fault;
-                break;
-            }
-            const std::size_t left = budget.nodes > all.tasks.size() ? budget.nodes - all.tasks.size() : 0;
-            report = list.for_each_thread(*signal, {left, budget.time}, [&](const TaskKey& task) {
-                // A thread of another process means that the structure was reused under the walk.
-                if (task.tgid == leader.tgid) threads.push_back(task);
-                return task.tgid == leader.tgid;
-            });
-            if (report.end == WalkEnd::complete || report.end == WalkEnd::budget || !machine_->is_live()) break;
-            all.report.retries++;
-            new_generation();
+        const std::size_t left = budget.nodes > all.tasks.size() ? budget.nodes - all.tasks.size() : 0;
+        ProcessThreads of = threads_of(*this, list, leader, *signal_offset, {left, budget.time});
+        all.report.retries += of.report.retries;
+        if (!of.is_all()) {
+            // Of a running guest the process may simply have ended. Else its leader at least is known, whatever its threads' list is.
+            if (watch.runs() && watch.is_off_list(leader)) continue;
+            if (all.report.end == WalkEnd::complete) all.report.end = of.report.end;
+            const bool has_leader = std::any_of(of.threads.begin(), of.threads.end(),
+                                                [&](const TaskKey& t) { return t.address == leader.address; });
+            if (!has_leader && left > 0) of.threads.insert(of.threads.begin(), leader);
         }
-        if (report.end == WalkEnd::complete || report.end == WalkEnd::budget) {
-            all.tasks.insert(all.tasks.end(), threads.begin(), threads.end());
-        } else {
-            // The process may simply have ended; what is known of it is its leader, and only if it is still there.
-            all.tasks.insert(all.tasks.end(), threads.begin(), threads.end());
-            if (!machine_->is_live() && all.report.end == WalkEnd::complete) all.report.end = report.end;
-        }
-        if (report.end == WalkEnd::budget) {
+        all.tasks.insert(all.tasks.end(), of.threads.begin(), of.threads.end());
+        if (of.report.end == WalkEnd::budget) {
             all.report.end = WalkEnd::budget;
             break;
         }

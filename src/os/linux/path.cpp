@@ -12,6 +12,12 @@ constexpr std::uint32_t kNameMax = 255;  // NAME_MAX
 constexpr std::size_t kPathMax = 4096;   // PATH_MAX
 constexpr unsigned kMaxSteps = 4096;     // components and mounts crossed; a cycle ends here too
 
+// What a lookup by path can have made: a forged name would else pass for several entries, or for another place. Only objects that are
+// in no directory may be called otherwise: memfd_create() takes any name, and shared anonymous memory is "dev/zero".
+bool is_entry_name(std::string_view name) {
+    return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos;
+}
+
 }  // namespace
 
 Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
@@ -33,7 +39,7 @@ Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
     name.unhashed = load<std::uint64_t>(pprev.data()) == 0;
     name.text.resize(bytes);
     VITRINE_CHECK(space_.read(Gva{load<std::uint64_t>(text.data())}, std::as_writable_bytes(std::span(name.text))));
-    // A name has no NUL and no slash; a torn or forged one might.
+    // No name has a NUL; a torn or forged one might.
     if (name.text.find('\0') != std::string::npos)
         return Error::make_at(Errc::malformed, Origin::guest, dentry.value, "directory entry's name");
     return name;
@@ -95,6 +101,8 @@ Result<FilePath> PathResolver::of_path(Gva path) const {
             result.deleted = first && result.text.starts_with('/');
             return result;
         }
+        if (!is_entry_name(name.text))
+            return Error::make_at(Errc::malformed, Origin::guest, dentry.value, "directory entry's name");
         if (first) result.deleted = name.unhashed;
         first = false;
         result.text.insert(0, "/" + name.text);

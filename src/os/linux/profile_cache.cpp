@@ -146,7 +146,7 @@ std::optional<ProvenKernel> ProfileCache::load(PhysicalMemory& memory, const Ker
     return std::nullopt;
 }
 
-Result<void> ProfileCache::store(PhysicalMemory& memory, const ProvenKernel& kernel) const {
+Result<void> ProfileCache::store(const ProvenKernel& kernel) const {
     const auto start = kernel.symbols.get(SymbolId::start_notes);
     const auto stop = kernel.symbols.get(SymbolId::stop_notes);
     if (directory_.empty() || kernel.build_id.empty() || !start || !stop || kernel.layout_source != LayoutSource::btf)
@@ -157,7 +157,7 @@ Result<void> ProfileCache::store(PhysicalMemory& memory, const ProvenKernel& ker
     if (made) fs::permissions(directory_, fs::perms::owner_all, error);
     const auto key = cache_key(directory_, true);
     if (!key) return io_error(fmt::format("the cache folder {} has no key of this user's own", directory_));
-    const auto found = hash_guest(memory, kernel, *key);
+    const auto found = hash_copies(kernel, *key);
     if (!found) return {};
     if (is_full(directory_)) return io_error(fmt::format("the cache folder {} is full", directory_));
     const std::string path = fmt::format("{}/linux-{}@{:x}+{:x}.json", directory_, kernel.build_id,

@@ -1,13 +1,14 @@
 #include <nlohmann/json.hpp>
 
 #include "os/linux/profile_cache.h"
+#include "os/linux/profile_hash.h"
 
 namespace vitrine::linux_os {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr std::size_t kMaxText = 1u << 20;
 constexpr std::uint64_t kMaxImage = 1u << 30;
 
@@ -25,6 +26,7 @@ std::uint64_t needs_fingerprint() {
         mix(wanted.name);
         mix(wanted.structure);
         for (const std::string_view path : wanted.paths) mix(path);
+        hash = (hash ^ static_cast<unsigned char>(wanted.shape)) * 0x100000001b3;
     }
     for (std::size_t i = 0; i < kStructCount; ++i) mix(struct_name(static_cast<StructId>(i)));
     for (const std::string_view name : kSymbolNames) mix(name);
@@ -119,26 +121,29 @@ Result<void> parse_layout(const json& in, Layout& layout) {
     return {};
 }
 
+// Of the region only the tables: how far it reaches else is what the guest's page tables say, and in no hash.
 json write_kallsyms(const ProvenKernel& kernel) {
     const KallsymsLayout& k = kernel.kallsyms;
+    const TablesSpan span = tables_span(k);
+    const std::uint64_t begin = span.begin / 8 * 8;  // as aligned as the tables were in the whole
     const bool based = k.addressing == KallsymsAddressing::base_relative_before ||
                        k.addressing == KallsymsAddressing::base_relative_after;
-    return {{"region", kernel.region_va.value - kernel.image.text_va.value},
-            {"region_size", kernel.region_size},
-            {"token_table", k.token_table},
-            {"token_index", k.token_index},
-            {"markers", k.markers},
-            {"names", k.names},
-            {"num_syms_at", k.num_syms_at},
+    return {{"region", kernel.region_va.value + begin - kernel.image.text_va.value},
+            {"region_size", span.end - begin},
+            {"token_table", k.token_table - begin},
+            {"token_index", k.token_index - begin},
+            {"markers", k.markers - begin},
+            {"names", k.names - begin},
+            {"num_syms_at", k.num_syms_at - begin},
             {"num_syms", k.num_syms},
             {"num_markers", k.num_markers},
             {"marker_size", k.marker_size},
             {"uleb_lengths", k.uleb_lengths ? 1u : 0u},
             {"addressing", static_cast<unsigned>(k.addressing)},
             {"absolute_percpu", k.absolute_percpu ? 1u : 0u},
-            {"addresses", k.addresses},
+            {"addresses", k.addresses - begin},
             {"relative_base", based ? k.relative_base - kernel.image.text_va.value : 0},
-            {"seqs", k.seqs_of_names.value_or(0)},
+            {"seqs", k.seqs_of_names ? *k.seqs_of_names - begin : 0},
             {"seqs_entry_size", k.seqs_entry_size}};
 }
 

@@ -11,12 +11,14 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "vitrine/base/function_ref.h"
 
 namespace vitrine::linux_os {
 namespace {
 
 constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
-constexpr std::size_t kStep = 7;  // bytes that surely are below the prime
+constexpr std::size_t kStep = 7;            // bytes that surely are below the prime
+constexpr std::uint64_t kTokenIndex = 512;  // bytes of kallsyms_token_index
 
 __extension__ using Wide = unsigned __int128;
 
@@ -28,25 +30,27 @@ std::uint64_t reduce(Wide value) {
 
 std::uint64_t chunk(const std::byte* at) { return load<std::uint64_t>(at) & 0x00ff'ffff'ffff'ffff; }
 
-// Piece by piece through one buffer: copying megabytes to new memory would cost more than the hash.
-bool add_image(PhysicalMemory& memory, const KernelImage& image, Gva va, std::uint64_t size, KeyedHash& hash) {
-    constexpr std::uint64_t kPiece = 128 * 1024;
+constexpr std::uint64_t kPiece = 128 * 1024;
+
+// The image's bytes [va, va + size), size at most kPiece; empty when they cannot be had. Valid until the next call.
+using Bytes = FunctionRef<std::span<const std::byte>(Gva va, std::size_t size)>;
+
+bool add_image(Bytes bytes, Gva va, std::uint64_t size, KeyedHash& hash) {
     constexpr std::uint64_t kMost = 64u << 20;
     if (size > kMost) return false;
-    std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(size, kPiece)));
     for (std::uint64_t at = 0; at < size; at += kPiece) {
-        const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(kPiece, size - at)));
-        if (!memory.read(Gpa{va.value + at + image.virtual_to_physical()}, piece)) return false;
+        const auto want = static_cast<std::size_t>(std::min(kPiece, size - at));
+        const auto piece = bytes(va.wrap_plus(at), want);
+        if (piece.size() != want) return false;
         hash.add(piece);
     }
     return true;
 }
 
 // The region's table [offset, offset + size).
-bool add_table(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size,
-               KeyedHash& hash) {
+bool add_table(Bytes bytes, const ProvenKernel& kernel, std::uint64_t offset, std::uint64_t size, KeyedHash& hash) {
     if (offset > kernel.region_size || size > kernel.region_size - offset) return false;
-    return add_image(memory, kernel.image, kernel.region_va.wrap_plus(offset), size, hash);
+    return add_image(bytes, kernel.region_va.wrap_plus(offset), size, hash);
 }
 
 // Where the base of relative addresses is kept (kernel/kallsyms.c); it moves with the load address.
@@ -57,14 +61,33 @@ std::optional<std::uint64_t> base_at(const KallsymsLayout& k) {
     return std::nullopt;
 }
 
-bool base_is_right(PhysicalMemory& memory, const ProvenKernel& kernel) {
+bool base_is_right(Bytes bytes, const ProvenKernel& kernel) {
     const KallsymsLayout& k = kernel.kallsyms;
     if (k.addressing == KallsymsAddressing::place_relative) return true;
     const auto at = base_at(k);
     if (!at || *at > kernel.region_size) return false;
-    const auto value = memory.read_value<std::uint64_t>(
-        Gpa{kernel.region_va.value + *at + kernel.image.virtual_to_physical()});
-    return value && *value == k.relative_base;
+    const auto value = bytes(kernel.region_va.wrap_plus(*at), 8);
+    return value.size() == 8 && load<std::uint64_t>(value.data()) == k.relative_base;
+}
+
+std::optional<ProfileHashes> hash_profile(Bytes bytes, const ProvenKernel& kernel, std::uint64_t key) {
+    const KallsymsLayout& k = kernel.kallsyms;
+    const auto start = kernel.symbols.get(SymbolId::start_btf);
+    const auto stop = kernel.symbols.get(SymbolId::stop_btf);
+    if (!start || !stop || *stop <= *start || k.addressing == KallsymsAddressing::absolute) return std::nullopt;
+    if (k.token_index < k.token_table || k.markers < k.names || !base_is_right(bytes, kernel)) return std::nullopt;
+    KeyedHash tables(key);
+    const std::uint64_t n = k.num_syms;
+    const bool all = add_table(bytes, kernel, k.num_syms_at, 4, tables) &&
+                     add_table(bytes, kernel, k.token_table, k.token_index - k.token_table + kTokenIndex, tables) &&
+                     add_table(bytes, kernel, k.names, k.markers - k.names, tables) &&
+                     add_table(bytes, kernel, k.markers, std::uint64_t{k.num_markers} * k.marker_size, tables) &&
+                     add_table(bytes, kernel, k.addresses, n * 4, tables) &&
+                     (!k.seqs_of_names || add_table(bytes, kernel, *k.seqs_of_names, n * k.seqs_entry_size, tables));
+    if (!all) return std::nullopt;
+    KeyedHash types(key);
+    if (!add_image(bytes, *start, stop->value - start->value, types)) return std::nullopt;
+    return ProfileHashes{tables.value(), types.value()};
 }
 
 std::optional<std::uint64_t> read_key(const std::string& path) {
@@ -87,10 +110,12 @@ KeyedHash::KeyedHash(std::uint64_t key) : powers_{1} {
 void KeyedHash::add(std::span<const std::byte> piece) {
     const std::byte* at = piece.data();
     std::size_t left = piece.size();
-    // Four steps at once: sum * k^4 + c0 * k^3 + c1 * k^2 + c2 * k + c3. Each product is below 2^122, so that their sum fits.
-    for (; left >= 4 * kStep + 1; at += 4 * kStep, left -= 4 * kStep) {
-        sum_ = reduce(Wide{sum_} * powers_[4] + Wide{chunk(at)} * powers_[3] + Wide{chunk(at + kStep)} * powers_[2] +
-                      Wide{chunk(at + 2 * kStep)} * powers_[1] + chunk(at + 3 * kStep));
+    // Many steps at once, for one does not wait for the other: sum * k^n + c0 * k^(n-1) + ... + c(n-1). Sixteen products below 2^117 and one
+    // below 2^122: their sum fits.
+    for (; left >= kAtOnce * kStep + 1; at += kAtOnce * kStep, left -= kAtOnce * kStep) {
+        Wide next = Wide{sum_} * powers_[kAtOnce];
+        for (std::size_t i = 0; i < kAtOnce; ++i) next += Wide{chunk(at + i * kStep)} * powers_[kAtOnce - 1 - i];
+        sum_ = reduce(next);
     }
     while (left > 0) {
         const std::size_t take = std::min(left, kStep);
@@ -119,22 +144,43 @@ std::optional<std::uint64_t> cache_key(const std::string& directory, bool make) 
 }
 
 std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel, std::uint64_t key) {
-    const KallsymsLayout& k = kernel.kallsyms;
-    const auto start = kernel.symbols.get(SymbolId::start_btf);
-    const auto stop = kernel.symbols.get(SymbolId::stop_btf);
-    if (!start || !stop || *stop <= *start || k.addressing == KallsymsAddressing::absolute) return std::nullopt;
-    if (k.token_index < k.token_table || k.markers < k.names || !base_is_right(memory, kernel)) return std::nullopt;
-    KeyedHash tables(key);
+    // Through one buffer: copying megabytes to new memory would cost more than the hash.
+    std::vector<std::byte> buffer(kPiece);
+    const auto read = [&](Gva va, std::size_t size) -> std::span<const std::byte> {
+        const auto out = std::span(buffer).first(size);
+        if (!memory.read(Gpa{va.value + kernel.image.virtual_to_physical()}, out)) return {};
+        return out;
+    };
+    return hash_profile(read, kernel, key);
+}
+
+std::optional<ProfileHashes> hash_copies(const ProvenKernel& kernel, std::uint64_t key) {
+    const auto copy = [&](Gva va, std::size_t size) -> std::span<const std::byte> {
+        for (const auto* kept : {&kernel.region, &kernel.btf_apart}) {
+            if (*kept && (*kept)->contains(va, size)) return (*kept)->at(va, size);
+        }
+        return {};
+    };
+    return hash_profile(copy, kernel, key);
+}
+
+TablesSpan tables_span(const KallsymsLayout& k) {
     const std::uint64_t n = k.num_syms;
-    const bool all = add_table(memory, kernel, k.token_table, k.token_index - k.token_table + 512, tables) &&
-                     add_table(memory, kernel, k.names, k.markers - k.names, tables) &&
-                     add_table(memory, kernel, k.markers, std::uint64_t{k.num_markers} * k.marker_size, tables) &&
-                     add_table(memory, kernel, k.addresses, n * 4, tables) &&
-                     (!k.seqs_of_names || add_table(memory, kernel, *k.seqs_of_names, n * k.seqs_entry_size, tables));
-    if (!all) return std::nullopt;
-    KeyedHash types(key);
-    if (!add_image(memory, kernel.image, *start, stop->value - start->value, types)) return std::nullopt;
-    return ProfileHashes{tables.value(), types.value()};
+    const bool absolute = k.addressing == KallsymsAddressing::absolute;
+    TablesSpan span{UINT64_MAX, 0};
+    const auto add = [&](std::uint64_t at, std::uint64_t size) {
+        span.begin = std::min(span.begin, at);
+        span.end = std::max(span.end, at + size);
+    };
+    add(k.num_syms_at, 8);
+    add(k.token_table, 0);
+    add(k.token_index, kTokenIndex);
+    add(k.names, 0);
+    add(k.markers, std::uint64_t{k.num_markers} * k.marker_size);
+    add(k.addresses, n * (absolute ? 8 : 4));
+    if (k.seqs_of_names) add(*k.seqs_of_names, n * k.seqs_entry_size);
+    if (const auto base = base_at(k)) add(*base, 8);
+    return span;
 }
 
 }  // namespace vitrine::linux_os

@@ -25,7 +25,8 @@ public:
     [[nodiscard]] std::uint64_t value() const { return sum_; }
 
 private:
-    std::array<std::uint64_t, 5> powers_;  // key^0 .. key^4
+    static constexpr std::size_t kAtOnce = 16;
+    std::array<std::uint64_t, kAtOnce + 1> powers_;  // key^0 .. key^kAtOnce
     std::uint64_t sum_ = 1;
 };
 
@@ -42,5 +43,16 @@ struct ProfileHashes {
 // or for tables with absolute addresses, which differ with each load address.
 [[nodiscard]] std::optional<ProfileHashes> hash_guest(PhysicalMemory& memory, const ProvenKernel& kernel,
                                                       std::uint64_t key);
+
+// The same of the very copies that the kernel was decoded from. A guest that shows other bytes at a second look would else put a layout
+// of its own making under the hashes of genuine bytes. nullopt when the copies were not kept.
+[[nodiscard]] std::optional<ProfileHashes> hash_copies(const ProvenKernel& kernel, std::uint64_t key);
+
+// The part of the region that the symbol tables take up: [begin, end).
+struct TablesSpan {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+[[nodiscard]] TablesSpan tables_span(const KallsymsLayout& layout);
 
 }  // namespace vitrine::linux_os

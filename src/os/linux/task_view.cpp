@@ -9,15 +9,18 @@ namespace {
 
 constexpr std::uint32_t kLargest = 64 * 1024;  // a task_struct is 6 to 14 KiB
 
-// With types its whole size; when offsets were recovered, up to the last of them.
+// Up to the last member that is asked for: the registers that follow are the larger part of the structure, and each page of it is a
+// system call where memory has to be copied.
 std::uint32_t bytes_wanted(const Layout& layout) {
-    const std::uint32_t size = layout.struct_size(StructId::task_struct);
-    if (size != 0) return std::min(size, kLargest);
+    constexpr std::uint32_t kLongest = 16;  // comm, list_head
     std::uint32_t end = 0;
-    for (const FieldNeed& wanted : field_needs()) {
-        if (wanted.structure == "task_struct" && layout.has(wanted.id)) end = std::max(end, layout.at(wanted.id) + 16);
+    for (auto i = static_cast<std::uint16_t>(FieldId::task_tasks); i <= static_cast<std::uint16_t>(FieldId::task_stack);
+         ++i) {
+        const auto id = static_cast<FieldId>(i);
+        if (layout.has(id)) end = std::max(end, layout.at(id) + kLongest);
     }
-    return std::min(end, kLargest);
+    const std::uint32_t size = layout.struct_size(StructId::task_struct);
+    return std::min(size != 0 ? std::min(end, size) : end, kLargest);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "os/linux/find/prove.h"
 #include "os/linux/kernel_thread.h"
 #include "os/linux/task_view.h"
+#include "os/linux/task_watch.h"
 #include "tables/row.h"
 
 namespace vitrine {
@@ -39,34 +40,59 @@ void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::arra
     if (layout.has(FieldId::task_flags)) row[7] = std::int64_t{task.is_kernel_thread() ? 1 : 0};
 }
 
+class Generator {
+public:
+    Generator(LinuxGuest& guest, RowSink& sink, const std::vector<TaskKey>& tasks)
+        : guest_(guest), sink_(sink), watch_(guest, tasks, FieldId::task_thread_node) {}
+
+    bool emit(TaskKey key) {
+        std::array<Value, kSpec.size()> row;
+        for (unsigned attempt = 1;; ++attempt) {
+            row = {std::int64_t{key.tgid}, std::int64_t{key.pid}, std::string(key.name())};
+            row[8] = tables::address(key.address);
+            const auto task = TaskView::read(guest_, key);
+            if (task) fill(guest_, key, *task, row);
+            if (!task && !watch_.runs()) tell(key, "its task_struct cannot be read");
+            if (!watch_.runs()) break;
+            const bool ended = !task || task->is_released();
+            if (!ended && watch_.holds(key, *task)) break;
+            if (ended && watch_.is_off_list(key)) return true;
+            if (attempt == TaskWatch::kAttempts) {
+                if (!task) tell(key, "its task_struct cannot be read");
+                else if (ended) tell(key, "is on its process's list of threads, though it has no pid");
+                break;
+            }
+            if (!watch_.look_again(key, ended)) return true;
+        }
+        return sink_.row(row);
+    }
+
+private:
+    // A hostile guest can make every row worth a message.
+    void tell(const TaskKey& key, const char* what) {
+        constexpr unsigned kMost = 1000;
+        if (told_ > kMost) return;
+        std::string text = "thread " + std::to_string(key.pid) + ": " + what;
+        if (told_++ == kMost) text = "more than 1000 such messages: no more are given";
+        sink_.diagnostic({Severity::warning, "process_threads", std::move(text)});
+    }
+
+    LinuxGuest& guest_;
+    RowSink& sink_;
+    TaskWatch watch_;
+    unsigned told_ = 0;
+};
+
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     TaskSnapshot snapshot = guest.threads(context.budget);
-    std::optional<AddressSpace> fresh;  // of a running guest: past all caches
-    if (guest.machine().is_live()) fresh.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
+    Generator generator(guest, sink, snapshot.tasks);
     Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
         if (deadline.passed_now()) {
             snapshot.report.end = WalkEnd::budget;
             break;
         }
-        std::array<Value, kSpec.size()> row;
-        row[0] = std::int64_t{key.tgid};
-        row[1] = std::int64_t{key.pid};
-        row[2] = std::string(key.name());
-        row[8] = tables::address(key.address);
-        if (const auto task = TaskView::read(guest, key)) {
-            if (fresh && task->is_released()) continue;
-            fill(guest, key, *task, row);
-            if (fresh && !task->still_holds(*fresh, key.address)) {
-                guest.new_generation();
-                const auto again = TaskView::read(guest, key);
-                if (!again || again->is_released()) continue;
-                fill(guest, key, *again, row);
-            }
-        } else if (fresh) {
-            continue;  // ended while the list was read
-        }
-        if (!sink.row(row)) {
+        if (!generator.emit(key)) {
             snapshot.report.end = WalkEnd::stopped;
             break;
         }

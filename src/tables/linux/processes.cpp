@@ -5,6 +5,7 @@
 #include "os/linux/kernel_thread.h"
 #include "os/linux/path.h"
 #include "os/linux/task_view.h"
+#include "os/linux/task_watch.h"
 #include "os/linux/user_memory.h"
 #include "os/linux/wall_clock.h"
 #include "tables/row.h"
@@ -98,45 +99,53 @@ std::string join_arguments(std::string bytes) {
     return bytes;
 }
 
+// NULL for a moment that no clock of the guest's can have shown: both parts are the guest's own numbers.
+Value epoch_seconds(std::uint64_t since_boot, std::int64_t boot_time) {
+    std::int64_t moment = 0;
+    if (__builtin_add_overflow(since_boot, boot_time, &moment)) return {};
+    return moment / 1'000'000'000;
+}
+
 class Generator {
 public:
-    Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink)
+    Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink, const std::vector<TaskKey>& tasks)
         : guest_(guest),
           layout_(guest.layout()),
           context_(context),
           sink_(sink),
-          paths_(guest.space(), guest.layout()) {
+          paths_(guest.space(), guest.layout()),
+          watch_(guest, tasks, FieldId::task_tasks) {
         if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
-        if (guest.machine().is_live())
-            fresh_.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
     }
 
-    bool emit(const TaskKey& key) {
-        constexpr unsigned kAttempts = 4;
-        for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
+    bool emit(TaskKey key) {
+        for (unsigned attempt = 1;; ++attempt) {
             row_.fill(Value());
             notes_.clear();
             const auto task = TaskView::read(guest_, key);
-            if (!task && fresh_) return true;  // ended while the list was read
-            if (!task) return emit_unread(key);
-            fill(key, *task);
-            if (!fresh_) break;
-            // Ended since the list was read: no thread is counted any more, or it is off the lists.
-            if (row_[kThreads] == Value(std::int64_t{0}) || task->is_released()) return true;
-            if (task->still_holds(*fresh_, key.address)) break;
-            guest_.new_generation();
+            if (task) fill(key, *task);
+            else fill_unread(key);
+            if (!watch_.runs()) break;
+            // Seems to have ended since the list was read: no thread is counted any more, or it has no pid.
+            const bool ended = !task || row_[kThreads] == Value(std::int64_t{0}) || task->is_released();
+            if (!ended && watch_.holds(key, *task)) break;
+            if (ended && watch_.is_off_list(key)) return true;
+            if (attempt == TaskWatch::kAttempts) {
+                if (ended && task) note(key, "is on the task list, though it counts no thread or has no pid");
+                break;
+            }
+            if (!watch_.look_again(key, ended)) return true;
         }
         for (std::string& text : notes_) tell(std::move(text));
         return sink_.row(row_);
     }
 
 private:
-    bool emit_unread(const TaskKey& key) {
+    void fill_unread(const TaskKey& key) {
         row_[kPid] = std::int64_t{key.tgid};
         row_[kName] = row_[kComm] = std::string(key.name());
         row_[kTaskAddress] = address(key.address);
-        tell("pid " + std::to_string(key.tgid) + ": its task_struct cannot be read");
-        return sink_.row(row_);
+        note(key, "its task_struct cannot be read");
     }
     // A hostile guest can make every row worth a message.
     void tell(std::string text) {
@@ -169,7 +178,7 @@ private:
             row_[kNice] = std::int64_t{*prio} - 120;  // DEFAULT_PRIO
         const auto start = task.u64(FieldId::task_start_boottime);
         row_[kStartNs] = integer(start);
-        if (start && boot_time_) row_[kStartTime] = (static_cast<std::int64_t>(*start) + *boot_time_) / 1'000'000'000;
+        if (start && boot_time_) row_[kStartTime] = epoch_seconds(*start, *boot_time_);
         if (const auto parent = task.pointer(FieldId::task_real_parent); parent && !parent->is_null()) {
             if (const auto tgid = space.read_value<std::int32_t>(parent->wrap_plus(layout_.at(FieldId::task_tgid))))
                 row_[kParent] = std::int64_t{*tgid};
@@ -305,7 +314,7 @@ private:
     RowSink& sink_;
     PathResolver paths_;
     std::optional<std::int64_t> boot_time_;
-    std::optional<AddressSpace> fresh_;  // of a running guest: past all caches
+    TaskWatch watch_;
     std::vector<std::string> notes_;
     unsigned told_ = 0;
     std::array<Value, kColumns> row_;
@@ -313,7 +322,7 @@ private:
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     TaskSnapshot snapshot = guest.processes(context.budget);
-    Generator generator(guest, context, sink);
+    Generator generator(guest, context, sink, snapshot.tasks);
     // Each row may be made as dear as its bounds allow: longest command line, longest paths. All together have as much time as the walk.
     Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {

@@ -265,6 +265,7 @@ TEST(Program, MissingTypesAreUnknownNotEmpty) {
     EXPECT_EQ(ran.code, 5);
     EXPECT_EQ(ran.err, "vitrine: this kernel carries no BTF\n  hint: --symbols VMLINUX gives types\n");
     EXPECT_EQ(run(script, {"types", "qemu:web1", "--member", "x"}).code, 2);
+    EXPECT_EQ(run(script, {"types", "qemu:web1", "task_struct", "--module", "ext4"}).code, 5);
 }
 
 TEST(Program, ListShowsMachines) {

@@ -279,6 +279,75 @@ TEST_F(ModuleBtf, MissingBaseIsRefused) {
     EXPECT_FALSE(parse_split_btf(sample(), listed.modules[0].blob, "over another"));
 }
 
+// Asked for by anyone: the table names the module, and its types come after the kernel's.
+TEST_F(ModuleBtf, TypesOfModulesFollowTheKernels) {
+    BtfWriter other = writer();
+    other.structure("of_another", 8, {{"next", other.pointer(other.next_id() - 1), 0, 0}});
+    add(0, sample());
+    add(1, other.blob());
+    link();
+    attach_guest();
+    ASSERT_NE(guest_, nullptr);
+    const Answer answer = ask(*guest_, "types");
+    EXPECT_EQ(answer.end(), WalkEnd::complete);
+    EXPECT_THAT(answer.rows.all_diagnostics(), IsEmpty());
+    const std::size_t count = answer.rows.rows.size();
+    ASSERT_GT(count, 2u);
+    EXPECT_EQ(answer.rows.text(count - 2, "name"), "of_module");
+    EXPECT_EQ(answer.rows.text(count - 2, "module"), made_.modules[0].name);
+    EXPECT_EQ(answer.rows.integer(count - 2, "size"), 16);
+    EXPECT_EQ(answer.rows.text(count - 1, "name"), "of_another");
+    EXPECT_EQ(answer.rows.text(count - 1, "module"), made_.modules[1].name);
+    for (std::size_t i = 0; i + 2 < count; ++i) ASSERT_EQ(answer.rows.at(i, "module"), Value()) << i;
+}
+
+TEST_F(ModuleBtf, OneModuleOrOneNameIsChosen) {
+    BtfWriter other = writer();
+    other.structure("of_another", 8, {});
+    add(0, sample());
+    add(1, other.blob());
+    link();
+    attach_guest();
+    ASSERT_NE(guest_, nullptr);
+    std::vector<std::string> seen;
+    const auto ask_for = [&](std::string_view module, std::string_view type) {
+        seen.clear();
+        const auto report = guest_->as_linux()->for_each_module_types({module, type}, {}, [&](const ModuleTypes& of) {
+            seen.push_back(of.module);
+            EXPECT_TRUE(of.types->find(of.module == made_.modules[0].name ? "of_module" : "of_another"));
+            EXPECT_TRUE(of.types->find("task_struct"));
+            EXPECT_EQ(of.first, base_.ids);
+            return true;
+        });
+        ASSERT_TRUE(report) << report.error().to_string();
+        EXPECT_THAT(report->problems, IsEmpty());
+    };
+    ask_for("", "");
+    EXPECT_THAT(seen, SizeIs(2));
+    ask_for(made_.modules[1].name, "");
+    EXPECT_EQ(seen, std::vector{made_.modules[1].name});
+    ask_for("", "of_module");
+    EXPECT_EQ(seen, std::vector{made_.modules[0].name});
+    ask_for("", "of_mod");  // a part of a name is none
+    EXPECT_THAT(seen, IsEmpty());
+    ask_for(made_.modules[1].name, "of_module");
+    EXPECT_THAT(seen, IsEmpty());
+}
+
+TEST_F(ModuleBtf, MalformedTypesAreNamedAndTheOthersListed) {
+    auto cut = sample();
+    cut.resize(cut.size() / 2);
+    add(0, cut);
+    add(1, sample());
+    link();
+    attach_guest();
+    ASSERT_NE(guest_, nullptr);
+    const Answer answer = ask(*guest_, "types");
+    EXPECT_EQ(answer.end(), WalkEnd::complete);
+    EXPECT_EQ(answer.rows.text(answer.rows.rows.size() - 1, "module"), made_.modules[1].name);
+    EXPECT_THAT(answer.rows.all_diagnostics(), ::testing::HasSubstr("types of module " + made_.modules[0].name));
+}
+
 // Typedefs in a circle are no structure: they are accepted, and lead nowhere.
 TEST_F(ModuleBtf, CyclesOfNamesEnd) {
     BtfWriter w = writer();

@@ -274,6 +274,60 @@ TEST_F(ProfileCacheTest, AGuestCannotPlantSymbolsForAnother) {
     EXPECT_EQ(second->as_linux()->proven().symbols.get(wanted)->value, target);
 }
 
+// Where a BTF blob keeps the bit offset of a member.
+std::size_t place_of_member(std::span<const std::byte> blob, std::string_view name, std::uint32_t bits) {
+    const auto word = [&](std::size_t at) { return load<std::uint32_t>(blob.data() + at); };
+    const std::size_t strings = word(4) + word(16);
+    for (std::size_t at = word(4); at + 12 <= strings; at += 4) {
+        if (word(at + 8) != bits || word(at) >= blob.size() - strings) continue;
+        if (reinterpret_cast<const char*>(blob.data()) + strings + word(at) == name) return at + 8;
+    }
+    throw std::logic_error("no such member");
+}
+
+// A guest of the same build as others that shows one BTF when it is first read and another one ever after.
+class TwoFaced {
+public:
+    enum Face { forged_first, forged_later };
+    TwoFaced(const SyntheticGuest& made, Face face) : store_(std::make_shared<StoreFilter>(made.store())) {
+        const std::uint32_t offset = made.types.offset("task_struct.start_boottime");
+        const auto blob = made.types.btf();
+        const std::uint64_t at = made.physical(made.btf).value + place_of_member(blob, "start_boottime", offset * 8);
+        store_->alter = [this, face, at, forged = (offset + 8) * 8](std::size_t, StoreReadOp& op) {
+            if (op.offset > at || at + 4 > op.offset + op.out.size()) return;
+            const bool first = looks++ == 0;
+            if (first == (face == forged_first)) std::memcpy(op.out.data() + (at - op.offset), &forged, sizeof forged);
+        };
+        machine = made.machine_over(store_, made.vcpus());
+    }
+    std::unique_ptr<SyntheticMachine> machine;
+    unsigned looks = 0;
+
+private:
+    std::shared_ptr<StoreFilter> store_;
+};
+
+// The hostile guest shows the genuine types to whoever looks a second time, so that a layout of its own making would be kept as theirs.
+TEST_F(ProfileCacheTest, AGuestThatChangesUnderTheReaderPlantsNothing) {
+    const SyntheticGuest made(description());
+    const auto id = linux_os::FieldId::task_start_boottime;
+    const std::uint32_t genuine = made.types.offset("task_struct.start_boottime");
+    for (const TwoFaced::Face face : {TwoFaced::forged_first, TwoFaced::forged_later}) {
+        TwoFaced hostile(made, face);
+        AttachOptions options;
+        options.cache_directory = folder.string();
+        const auto first = Guest::attach(std::move(hostile.machine), options);
+        ASSERT_TRUE(first) << first.error().to_string();
+        EXPECT_EQ((*first)->as_linux()->layout().at(id), face == TwoFaced::forged_first ? genuine + 8 : genuine);
+        EXPECT_EQ(hostile.looks, 1u) << "what is kept is made of one look";
+        ASSERT_EQ(entries().size(), 1u);
+        const auto honest = attach_with_cache(made);
+        EXPECT_EQ(honest->as_linux()->layout().at(id), genuine);
+        EXPECT_EQ(honest->kernel().from_cache, face == TwoFaced::forged_later);
+        fs::remove_all(folder);
+    }
+}
+
 TEST_F(ProfileCacheTest, AStaleListFailsTheChecksOfALoadedProfileToo) {
     SyntheticGuest made(description());
     attach_with_cache(made);
@@ -320,6 +374,31 @@ TEST_F(ProfileCacheTest, InventedBuildsDoNotFillTheDisk) {
     const auto guest = attach_with_cache(made);
     ASSERT_NE(guest, nullptr);
     EXPECT_EQ(entries().size(), 4096u);
+}
+
+// The polynomial as it is defined, one step after the other: the bound on collisions is about this one.
+TEST(KeyedHash, IsThePolynomialItSaysItIs) {
+    __extension__ using Wide = unsigned __int128;
+    constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+    std::mt19937_64 random(5);
+    for (std::size_t size = 0; size < 400; ++size) {
+        std::vector<std::byte> bytes(size);
+        for (std::byte& b : bytes) b = static_cast<std::byte>(size % 3 == 0 ? 0xff : random());
+        const std::uint64_t key = size % 5 == 0 ? kPrime - 1 : random();
+        std::uint64_t sum = 1;
+        const auto step = [&](std::uint64_t value) {
+            sum = static_cast<std::uint64_t>((Wide{sum} * (key % kPrime) + value) % kPrime);
+        };
+        for (std::size_t at = 0; at < size; at += 7) {
+            std::uint64_t value = 0;
+            std::memcpy(&value, bytes.data() + at, std::min<std::size_t>(7, size - at));
+            step(value);
+        }
+        step(size);
+        linux_os::KeyedHash hash(key);
+        hash.add(bytes);
+        EXPECT_EQ(hash.value(), sum) << size << " bytes";
+    }
 }
 
 TEST(KeyedHash, TellsPiecesAndKeysApart) {

@@ -144,7 +144,7 @@ TEST(Tables, ManyRowsOfARunningGuestAreAllGivenOut) {
                      nullptr,
                      [](Guest&, QueryContext&, RowSink& sink) -> Result<WalkReport> {
                          WalkReport report;
-                         const std::array<Value, 5> row{};
+                         const std::array<Value, 6> row{};
                          for (int i = 0; i < 70'000; ++i) {
                              if (!sink.row(row)) report.end = WalkEnd::stopped;
                          }

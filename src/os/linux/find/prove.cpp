@@ -173,10 +173,9 @@ Result<void> take_btf(PhysicalMemory& memory, ProvenKernel& kernel) {
     const std::uint64_t size = stop->value - start->value;
     if (size > kMaxBtf) return Error::make(Errc::limit, Origin::types, "the kernel's BTF is too large");
     StepTimer step(kernel.steps, "decode the types (BTF)");
-    std::optional<ImageRegion> apart;
     if (!kernel.region || !kernel.region->contains(*start, size))
-        apart = VITRINE_TRY(read_region(memory, kernel.image, *start, size));
-    const auto blob = (apart ? *apart : *kernel.region).at(*start, size);
+        kernel.btf_apart = VITRINE_TRY(read_region(memory, kernel.image, *start, size));
+    const auto blob = (kernel.btf_apart ? *kernel.btf_apart : *kernel.region).at(*start, size);
     kernel.types = VITRINE_TRY(parse_btf(blob, "BTF of the kernel"));
     kernel.layout = resolve_layout(*kernel.types);
     kernel.layout_source = LayoutSource::btf;

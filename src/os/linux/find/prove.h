@@ -47,6 +47,7 @@ struct ProvenKernel {
     std::uint64_t region_size = 0;
     KallsymsLayout kallsyms;
     std::optional<ImageRegion> region;         // kept when it was read on the way; empty from the cache
+    std::optional<ImageRegion> btf_apart;      // the copy of the BTF that was parsed, where the region does not hold it
     std::shared_ptr<const TypeCatalog> types;  // when parsed on the way
     std::vector<std::string> checks;           // passed, in order
     Running running = Running::unknown;

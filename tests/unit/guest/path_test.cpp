@@ -1,0 +1,83 @@
+// Names of directory entries that no lookup can have made, and those of objects that are in no directory.
+#include "guest_test_support.h"
+
+namespace vitrine::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct NamedExecutable {
+    NamedExecutable() : made(description()), task(damage::user_task(made)) {
+        const Gva path = made.member(task.exe_file, "file.f_path");
+        leaf = Gva{made.get<std::uint64_t>(made.member(path, "path.dentry"))};
+    }
+    static GuestDescription description() {
+        GuestDescription d;
+        d.types.seed = 130;
+        return d;
+    }
+    void name(std::string_view text) {
+        const Gva at = made.alloc(text.size() + 1, 8);
+        made.put_text(at, text);
+        made.set(made.member(leaf, "dentry.d_name"), "qstr.name", at);
+        made.set32(made.member(leaf, "dentry.d_name"), "qstr.len", static_cast<std::uint32_t>(text.size()));
+    }
+    // Its own parent, of a file system of that name.
+    void put_in_no_directory(const std::string& file_system) {
+        made.set(leaf, "dentry.d_parent", leaf);
+        const Gva sb = made.alloc(made.types.size("super_block"));
+        const Gva type = made.alloc(made.types.size("file_system_type"));
+        const Gva text = made.alloc(16, 8);
+        made.put_string(text, file_system);
+        made.set(type, "file_system_type.name", text);
+        made.set(sb, "super_block.s_type", type);
+        made.set(leaf, "dentry.d_sb", sb);
+    }
+    Answer processes() {
+        auto guest = attach(made.machine(made.vcpus()));
+        if (!guest) throw std::logic_error(guest.error().to_string());
+        return ask(**guest, "processes");
+    }
+    [[nodiscard]] std::size_t row() const { return static_cast<std::size_t>(task.pid) - 1; }
+
+    SyntheticGuest made;
+    const SyntheticTask task;
+    Gva leaf;
+};
+
+TEST(Paths, ImpossibleNamesOfEntriesAreRefused) {
+    using namespace std::string_view_literals;
+    for (const std::string_view name : {"../../bin/ls"sv, "a/b"sv, "/"sv, ""sv, "."sv, ".."sv, "a\0b"sv}) {
+        NamedExecutable executable;
+        executable.name(name);
+        const Answer answer = executable.processes();
+        EXPECT_EQ(answer.end(), WalkEnd::complete);
+        EXPECT_EQ(answer.rows.at(executable.row(), "path"), Value()) << name;
+        EXPECT_EQ(answer.rows.at(executable.row(), "on_disk"), Value()) << name;
+        EXPECT_THAT(answer.rows.all_diagnostics(),
+                    HasSubstr(fmt::format("pid {}: executable's path", executable.task.pid)));
+    }
+}
+
+TEST(Paths, OddButPossibleNamesAreGiven) {
+    for (const std::string_view name : {"...", ".hidden", "a b", "\n", "\xff\xfe", "\\"}) {
+        NamedExecutable executable;
+        executable.name(name);
+        EXPECT_THAT(executable.processes().rows.text(executable.row(), "path"), HasSubstr("/bin/" + std::string(name)));
+    }
+}
+
+// memfd_create() takes any name; /proc/PID/exe shows it behind one slash.
+TEST(Paths, ObjectsInNoDirectoryMayHaveASlashInTheirName) {
+    for (const std::string_view name : {"memfd:a/b", "memfd:", "dev/zero", "SYSV00000000"}) {
+        NamedExecutable executable;
+        executable.put_in_no_directory("tmpfs");
+        executable.name(name);
+        const Answer answer = executable.processes();
+        EXPECT_EQ(answer.rows.text(executable.row(), "path"), "/" + std::string(name));
+        EXPECT_EQ(answer.rows.integer(executable.row(), "on_disk"), 0);
+    }
+}
+
+}  // namespace
+}  // namespace vitrine::test
