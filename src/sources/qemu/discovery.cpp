@@ -2,16 +2,12 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <utility>
 
 #include "sources/host/maps.h"
-#include "sources/host/open_files.h"
-#include "sources/host/unix_sockets.h"
 
 namespace vitrine {
 namespace {
@@ -20,11 +16,6 @@ struct CloseDir {
     void operator()(DIR* d) const { ::closedir(d); }
 };
 using Folder = std::unique_ptr<DIR, CloseDir>;
-
-std::string canonical_path(const std::string& path) {
-    const std::unique_ptr<char, decltype(&::free)> resolved(::realpath(path.c_str(), nullptr), &::free);
-    return resolved ? std::string(resolved.get()) : path;
-}
 
 // Targets of the process's descriptors as /proc shows them; nullopt without permission to list them.
 std::optional<std::vector<std::string>> descriptor_targets(const HostProcess& process) {
@@ -37,23 +28,6 @@ std::optional<std::vector<std::string>> descriptor_targets(const HostProcess& pr
             targets.push_back(std::move(*target));
     }
     return targets;
-}
-
-bool has_socket(const HostProcess& process, std::uint64_t inode) {
-    const auto targets = descriptor_targets(process);
-    return targets && std::any_of(targets->begin(), targets->end(),
-                                  [&](const std::string& target) { return socket_inode(target) == inode; });
-}
-
-std::string path_of_descriptor(const HostProcess& process, int fd) {
-    const auto target = read_link(process.path(fmt::format("fd/{}", fd)));
-    const auto inode = target ? socket_inode(*target) : std::nullopt;
-    const auto sockets = read_unix_sockets(process);
-    if (!inode || !sockets) return {};
-    for (const UnixSocket& socket : *sockets) {
-        if (socket.inode == *inode && socket.listening) return socket.path;
-    }
-    return {};
 }
 
 }  // namespace
@@ -98,41 +72,6 @@ std::optional<bool> uses_kvm(const HostProcess& process) {
     if (!maps) return std::nullopt;
     return std::any_of(maps->begin(), maps->end(),
                        [](const HostMapping& m) { return m.path.starts_with("anon_inode:kvm-vcpu"); });
-}
-
-std::string reachable_socket(const HostProcess& process, const QmpSocket& socket) {
-    std::string path = socket.path;
-    if (path.empty() && socket.fd) path = path_of_descriptor(process, *socket.fd);
-    if (path.empty() || path.front() == '@') return path;
-    std::string seen = path;
-    if (path.front() != '/') seen = process.path("cwd/" + path);
-    else if (!process.shares_mount_namespace()) seen = process.path("root" + path);
-    struct stat info{};
-    return ::stat(seen.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) ? seen : std::string();
-}
-
-std::optional<pid_t> find_socket_owner(const std::string& socket_path) {
-    struct stat wanted{};
-    const bool abstract = socket_path.starts_with('@');
-    if (!abstract && ::stat(socket_path.c_str(), &wanted) != 0) return std::nullopt;
-    const std::string canonical = abstract ? socket_path : canonical_path(socket_path);
-    for (const QemuProcess& qemu : find_qemu_processes()) {
-        const pid_t pid = qemu.pid;
-        const auto process = HostProcess::open(pid);
-        if (!process) continue;
-        const auto sockets = read_unix_sockets(*process);
-        if (!sockets) continue;
-        for (const UnixSocket& s : *sockets) {
-            if (!s.listening || !has_socket(*process, s.inode)) continue;
-            if (s.path == canonical) return pid;
-            // Bound under another name: relative, or in another mount namespace.
-            const std::string seen = reachable_socket(*process, {s.path, {}});
-            struct stat info{};
-            if (seen.empty() || abstract || seen.front() == '@' || ::stat(seen.c_str(), &info) != 0) continue;
-            if (info.st_dev == wanted.st_dev && info.st_ino == wanted.st_ino) return pid;
-        }
-    }
-    return std::nullopt;
 }
 
 }  // namespace vitrine

@@ -9,6 +9,7 @@
 #include "sources/qemu/backing.h"
 #include "sources/qemu/discovery.h"
 #include "sources/qemu/memory_plan.h"
+#include "sources/qemu/monitor_socket.h"
 #include "vitrine/machine/machine.h"
 
 namespace vitrine {
