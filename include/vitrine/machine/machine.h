@@ -53,6 +53,7 @@ struct MachineInfo {
     std::string backend;              // e.g. "anonymous", "memfd, shared", "file /dev/hugepages/x, private"
     std::string qmp_socket;           // path, or ""
     std::vector<std::string> notes;   // what could not be used and why: one line each
+    std::string uncovered;  // memory of the guest that cannot be reached: every answer may lack what lies there
 };
 
 class Machine {

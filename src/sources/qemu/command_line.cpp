@@ -101,6 +101,7 @@ private:
     void machine(const std::string& value);
     void memory(const std::string& value);
     void object(const std::string& value);
+    void device(const std::string& value);
     void numa(const std::string& value);
     void chardev(const std::string& value);
     void monitor(const std::string& value);
@@ -133,6 +134,15 @@ void Reader::object(const std::string& value) {
     if (!backend.type.starts_with("memory-backend-")) return;
     if (const auto size = parse_qemu_size(get(option, "size"), 1)) backend.size = *size;
     line_.backends.push_back(std::move(backend));
+}
+
+void Reader::device(const std::string& value) {
+    const QemuOption option = parse_option_or_json(value, "driver");
+    const std::string backend = get(option, "memdev");
+    if (backend.empty()) return;
+    line_.device_backends.push_back(backend);
+    const std::string driver = get(option, "driver");
+    if (driver == "pc-dimm" || driver.starts_with("virtio-mem")) line_.ram_devices.push_back(backend);
 }
 
 void Reader::numa(const std::string& value) {
@@ -185,8 +195,7 @@ void Reader::option(std::string_view name, const std::string& value) {
     } else if (name == "object") {
         object(value);
     } else if (name == "device") {
-        const std::string backend = get(parse_option_or_json(value, "driver"), "memdev");
-        if (!backend.empty()) line_.device_backends.push_back(backend);
+        device(value);
     } else if (name == "numa") {
         numa(value);
     } else if (name == "mem-path") {

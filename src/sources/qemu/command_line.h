@@ -40,6 +40,7 @@ struct QemuCommandLine {
     std::vector<std::string> numa_backends;    // of -numa node,memdev=, by node number
     std::vector<MemoryBackend> backends;       // all -object memory-backend-*
     std::vector<std::string> device_backends;  // memdev= of -device: DIMMs and the like, not the main memory
+    std::vector<std::string> ram_devices;      // those of them that are RAM to the guest: DIMMs, virtio-mem
     std::string memory_path;                   // of -mem-path
     std::string accelerator;                   // the first asked for: "kvm", "tcg"; empty: not said
     std::uint32_t vcpus = 1;

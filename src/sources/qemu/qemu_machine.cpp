@@ -261,6 +261,7 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
         backing = VITRINE_TRY(make_backing(process_, plan_->blocks, maps));
     }
     info_.backend = backing->description;
+    info_.uncovered = plan_->uncovered;
     for (auto& note : plan_->notes) info_.notes.push_back(std::move(note));
     for (auto& note : backing->notes) info_.notes.push_back(std::move(note));
     VITRINE_CHECK(process_->check_alive());

@@ -128,6 +128,9 @@ TEST(QemuCommandLine, Libvirt) {
     ASSERT_EQ(line.qmp_sockets.size(), 1u);
     EXPECT_EQ(line.qmp_sockets[0].fd, 31);
     EXPECT_THAT(line.device_backends, ElementsAre("memdimm0"));
+    EXPECT_THAT(line.ram_devices, ElementsAre("memdimm0"));
+    EXPECT_THAT(parse({"-device", "ivshmem-plain,memdev=sh"}).ram_devices, ElementsAre());
+    EXPECT_THAT(parse({"-device", "virtio-mem-pci,memdev=v"}).ram_devices, ElementsAre("v"));
 }
 
 TEST(QemuCommandLine, NumaNodesByNumber) {
