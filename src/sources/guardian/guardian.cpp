@@ -80,8 +80,7 @@ Error trace_refused(pid_t pid) {
         return Error::with_text(Errc::busy, Origin::source, fmt::format("process {} is being traced already", pid),
                                 "end the debugger, or the other instance, that holds it");
     }
-    return Error::with_text(Errc::permission, Origin::source, fmt::format("process {} may not be traced", pid),
-                            std::string(ptrace_hint()));
+    return process_error(pid, EPERM, "tracing");
 }
 
 Error to_error(const GuardianTarget& target, Status status, int sys_errno) {

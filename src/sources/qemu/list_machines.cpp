@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <utility>
 
 #include "sources/host/maps.h"
 #include "sources/host/process.h"
+#include "sources/host/trace_rights.h"
 #include "sources/qemu/backing.h"
 #include "sources/qemu/discovery.h"
 #include "sources/qemu/memory_plan.h"
@@ -32,8 +34,9 @@ void judge(MachineListing& row, const HostProcess& process, const QemuCommandLin
         row.state = "accessible";
         if (line != nullptr) row.backend = backing_of(*line, *maps);
     } else if (maps.error().code == Errc::permission) {
-        row.state = "no permission: CAP_SYS_PTRACE is missing";
-        row.hint = ptrace_hint();
+        Obstacle obstacle = trace_obstacle(own_trace_rights(), EACCES);
+        row.state = "no permission: " + obstacle.what;
+        row.hint = std::move(obstacle.mend);
     } else {
         row.state = maps.error().to_string();
     }
