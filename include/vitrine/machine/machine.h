@@ -89,9 +89,11 @@ struct MachineListing {
     std::uint64_t memory_bytes = 0;  // 0: unknown
     std::uint32_t vcpus = 0;         // 0: unknown
     std::string backend;
-    std::string qmp_socket;
-    std::string state;  // "accessible", or why not
-    std::string hint;   // what would make it accessible
+    std::string qmp_socket;                  // the one that is used; empty: none, or none that can be reached from here
+    std::string state;                       // "accessible", or why not
+    std::string hint;                        // what would make it accessible
+    std::string libvirt_domain{};            // its name in libvirt; empty: not libvirt's
+    std::vector<std::string> qmp_targets{};  // "qmp:PATH": other ways to name the same machine
 };
 Result<std::vector<MachineListing>> list_machines();
 

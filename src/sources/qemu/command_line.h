@@ -44,9 +44,12 @@ struct QemuCommandLine {
     std::string memory_path;                   // of -mem-path
     std::string accelerator;                   // the first asked for: "kvm", "tcg"; empty: not said
     std::uint32_t vcpus = 1;
+    bool vcpus_are_known = false;  // false: a configuration file may say another number
     std::vector<QmpSocket> qmp_sockets;
     bool has_config_file = false;   // -readconfig: what it says is not known here
     bool awaits_migration = false;  // -incoming
+    bool by_libvirt = false;        // carries the marks of libvirt: its master key, its name for the monitor
+    std::vector<int> chardev_fds;   // sockets handed over for anything: monitors, serial ports, agents
 
     [[nodiscard]] const MemoryBackend* find_backend(std::string_view id) const;
 };

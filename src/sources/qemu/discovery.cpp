@@ -33,14 +33,15 @@ std::optional<std::vector<std::string>> descriptor_targets(const HostProcess& pr
 }  // namespace
 
 std::optional<QemuProcess> identify_qemu(pid_t pid) {
-    const auto words = command_line_of(pid);
+    auto words = command_line_of(pid);
     if (!words || words->empty()) return std::nullopt;  // empty: a kernel thread
     // The program itself tells more truly than argv[0], where it may be looked at.
     const auto program = executable_of(pid);
     std::string system = program ? qemu_system_of(*program) : std::string();
     if (system.empty()) system = qemu_system_of(words->front());
     if (system.empty()) return std::nullopt;
-    return QemuProcess{pid, std::move(system), parse_qemu_command_line(*words)};
+    QemuCommandLine line = parse_qemu_command_line(*words);
+    return QemuProcess{pid, std::move(system), std::move(line), std::move(*words)};
 }
 
 std::vector<pid_t> list_processes() {

@@ -18,6 +18,7 @@ struct QemuProcess {
     pid_t pid = -1;
     std::string system;  // "x86_64", "aarch64", ...; "host" when the program's name does not tell
     QemuCommandLine line;
+    std::vector<std::string> words{};  // the command line as it is
 
     [[nodiscard]] bool is_x86() const { return system == "x86_64" || system == "i386" || system == "host"; }
 };

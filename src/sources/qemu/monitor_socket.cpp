@@ -92,6 +92,28 @@ std::string reachable_socket(const HostProcess& process, const QmpSocket& socket
     return ::stat(seen.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) ? seen : std::string();
 }
 
+std::vector<std::string> find_qmp_sockets(const HostProcess& process, const QemuCommandLine& line,
+                                          const std::vector<std::string>& words) {
+    std::vector<std::string> paths;
+    const auto add = [&](const std::string& path) {
+        if (!path.empty() && std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+    };
+    for (const QmpSocket& socket : line.qmp_sockets) add(reachable_socket(process, socket));
+    if (!line.qmp_sockets.empty()) return paths;
+    for (const OwnSocket& own : own_unix_sockets(process)) {
+        // What is on the command line in another place is a display, a serial port, the human monitor.
+        const std::string& name = own.socket.path;
+        const std::string shown = name.starts_with('@') ? name.substr(1) : name;
+        const bool is_named = std::any_of(
+            words.begin(), words.end(), [&](const std::string& word) { return word.find(shown) != std::string::npos; });
+        const auto& fds = line.chardev_fds;
+        const bool handed_over = std::find(fds.begin(), fds.end(), own.number) != fds.end();
+        if (own.socket.listening && !shown.empty() && !is_named && !handed_over)
+            add(reachable_socket(process, {name, {}}));
+    }
+    return paths;
+}
+
 std::optional<pid_t> find_socket_owner(const std::string& socket_path) {
     const WantedSocket wanted(socket_path);
     if (!wanted.exists()) return std::nullopt;

@@ -16,6 +16,11 @@ namespace vitrine {
 // is QEMU's: relative to its working folder, in its mount namespace.
 std::string reachable_socket(const HostProcess& process, const QmpSocket& socket);
 
+// The paths under which its QMP sockets can be reached from here: those of its command line; where that names none, those it
+// listens on though its command line does not say what for (a configuration file does).
+std::vector<std::string> find_qmp_sockets(const HostProcess& process, const QemuCommandLine& line,
+                                          const std::vector<std::string>& words);
+
 // The QEMU process that listens on the socket, found without connecting; nullopt: none that can be seen.
 std::optional<pid_t> find_socket_owner(const std::string& socket_path);
 
