@@ -267,7 +267,8 @@ void note_plugged_memory(MemoryPlan& plan, const QemuCommandLine& line, const st
         }
     }
     if (parts.empty()) return;
-    plan.uncovered = fmt::format(
+    if (!plan.uncovered.empty()) plan.uncovered += ". Besides, ";
+    plan.uncovered += fmt::format(
         "memory of the guest may be missing: {}. Without the monitor socket its address is not "
         "known, and what lies there is not seen",
         fmt::join(parts, ", "));
@@ -292,6 +293,29 @@ void plan_by_size_alone(MemoryPlan& plan, const QemuCommandLine& line, const std
     }
 }
 
+// A kernel that proves itself proves where the block is that holds it: its page tables name physical addresses of its own image.
+// It proves nothing about blocks of one size elsewhere, so two choices that agree about some block and differ about others
+// may both pass.
+bool may_be_confused(const std::vector<std::vector<Candidate>>& choices) {
+    for (std::size_t a = 0; a < choices.size(); ++a) {
+        for (std::size_t b = 0; b < a; ++b) {
+            std::size_t agree = 0;
+            for (std::size_t i = 0; i < choices[a].size(); ++i) agree += choices[a][i] == choices[b][i] ? 1u : 0u;
+            if (agree != 0 && agree != choices[a].size()) return true;
+        }
+    }
+    return false;
+}
+
+void note_equal_blocks(MemoryPlan& plan) {
+    constexpr std::string_view kText =
+        "several blocks of memory have the same size, and without the monitor socket the order in which they were "
+        "made, "
+        "which is likely but not proven, decides which is which: answers may mix them up";
+    plan.notes.emplace_back(kText);
+    plan.uncovered = kText;
+}
+
 // Every way to find the expected blocks among the mappings, with every split. The likely split for every choice of mappings
 // comes first, the unlikely ones behind.
 void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<WantedBlock>& blocks,
@@ -314,6 +338,7 @@ void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::ve
             add_layouts(plan, line, indices, sizes, split, choice, many);
         }
     }
+    if (may_be_confused(assignments.all())) note_equal_blocks(plan);
     if (assignments.truncated()) plan.notes.emplace_back("more mappings have the right sizes than were tried");
 }
 

@@ -340,6 +340,30 @@ TEST(PlanFromMaps, PluggedMemoryOfADeclaredSizeIsNamed) {
     EXPECT_THAT(plan_from_command_line(line, blocks_of({512, 256, 256}))->uncovered, HasSubstr("of 256 MiB"));
 }
 
+TEST(PlanFromMaps, EqualBlocksThatAKernelCannotTellApartAreSaid) {
+    QemuCommandLine line;
+    line.size_is_known = true;
+    const auto doubt = [&](const std::vector<std::uint64_t>& sizes) {
+        line.backends.clear();
+        line.numa_backends.clear();
+        line.memory_size = 0;
+        for (const std::uint64_t mib : sizes) {
+            const std::string id = fmt::format("n{}", line.backends.size());
+            line.backends.push_back({"memory-backend-ram", id, mib * kMiB, ""});
+            line.numa_backends.push_back(id);
+            line.memory_size += mib * kMiB;
+        }
+        return plan_from_command_line(line, blocks_of(sizes))->uncovered;
+    };
+    const auto said = HasSubstr("same size");
+    EXPECT_EQ(doubt({512}), "");
+    EXPECT_EQ(doubt({512, 256}), "");
+    EXPECT_EQ(doubt({512, 512}), "") << "where the kernel is, the other is not";
+    EXPECT_THAT(doubt({512, 512, 512}), said);
+    EXPECT_THAT(doubt({1024, 256, 256}), said);
+    EXPECT_EQ(doubt({1024, 512, 256}), "");
+}
+
 TEST(PlanFromMaps, MemoryOfDevicesIsNamedOnce) {
     QemuCommandLine line;
     line.memory_size = 512 * kMiB;
