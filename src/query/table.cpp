@@ -69,6 +69,7 @@ Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& con
     const auto tell = [&](std::string doubt) {
         if (!doubt.empty()) sink.diagnostic({Severity::warning, std::string(table.spec.name), std::move(doubt)});
     };
+    tell(guest.machine().info().uncovered);
     if (!guest.machine().is_live()) {
         tell(guest.doubt());
         return generate(table, guest, context, sink);

@@ -275,6 +275,16 @@ def test_plugged_memory(machine, ram_folder):
     assert any("plugged in" in note and "128 MiB" in note for note in answer["info"]["notes"]), answer["info"]["notes"]
 
 
+def test_plugged_memory_as_large_as_main_memory(machine):
+    guest = machine("-M", "pc", "-m", "256M,slots=2,maxmem=2G", marks=[2 * MIB])
+    assert not any("plugged in" in note for note in probe(f"qemu:{guest.pid}", "--no-qmp")["info"]["notes"])
+    with guest.qmp() as qmp:
+        qmp("object-add", **{"qom-type": "memory-backend-ram", "id": "md", "size": 256 * MIB})
+        qmp("device_add", driver="pc-dimm", id="d0", memdev="md")
+    notes = probe(f"qemu:{guest.pid}", "--no-qmp")["info"]["notes"]
+    assert any("plugged in" in note and "256 MiB" in note for note in notes), notes
+
+
 def test_dimm_of_the_command_line(machine):
     guest = machine("-m", "512M,slots=2,maxmem=2G", "-object", "memory-backend-ram,id=md,size=256M", "-device",
                     "pc-dimm,memdev=md", "-object", "memory-backend-ram,id=vm,size=512M", "-device",
@@ -294,6 +304,8 @@ def test_socket_held_by_another(machine):
         answer = compare_everywhere(f"qemu:{guest.pid}", guest, extra=("--timeout", "100"), samples=5)
         assert time.monotonic() - begin < 20
         assert any("another client" in note for note in answer["info"]["notes"]), answer["info"]["notes"]
+        assert len([line for line in pathlib.Path("/proc/net/unix").read_text("utf-8").splitlines()
+                    if line.endswith(f" {guest.qmp_path}")]) <= 2, "no connection waits in QEMU's queue"
         answer = probe(f"qmp:{guest.qmp_path}", "--timeout", "100")
         assert answer["info"]["pid"] == guest.pid
     # Let go at once: the next client is served.

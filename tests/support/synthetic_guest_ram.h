@@ -235,6 +235,7 @@ public:
         registers_.now = std::move(now);
     }
     [[nodiscard]] std::size_t looks() const { return registers_.looks; }
+    void set_uncovered(std::string text) { info_.uncovered = std::move(text); }
 
     bool live = false;
     bool alive = true;

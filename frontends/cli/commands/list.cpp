@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "app/session.h"
@@ -18,9 +19,11 @@ constexpr OptionSpec kOptions[] = {
     {"--columns", "", "A,B,...", "show these columns, in this order (all: every column)", ValueKind::text},
 };
 
+enum class Shown : std::uint8_t { always, if_any, on_demand };  // in a table; if_any: where a machine has a value
+
 struct ListColumn {
     OutputColumn output;
-    bool in_table;
+    Shown in_table;
     Value (*value)(const MachineListing&);
 };
 
@@ -28,23 +31,35 @@ Value text_or_null(const std::string& text) { return text.empty() ? Value() : Va
 
 Value count_or_null(std::uint64_t count) { return count == 0 ? Value() : Value(static_cast<std::int64_t>(count)); }
 
-const std::array<ListColumn, 11>& list_columns() {
-    static const std::array<ListColumn, 11> columns{{
-        {{"target", ColumnType::text}, true, [](const MachineListing& m) { return text_or_null(m.target); }},
-        {{"name", ColumnType::text}, true, [](const MachineListing& m) { return text_or_null(m.name); }},
+const std::array<ListColumn, 13>& list_columns() {
+    static const std::array<ListColumn, 13> columns{{
+        {{"target", ColumnType::text}, Shown::always, [](const MachineListing& m) { return text_or_null(m.target); }},
+        {{"name", ColumnType::text}, Shown::always, [](const MachineListing& m) { return text_or_null(m.name); }},
         {{"pid", ColumnType::integer},
-         true,
+         Shown::always,
          [](const MachineListing& m) { return m.pid ? Value(std::int64_t{*m.pid}) : Value(); }},
-        {{"kind", ColumnType::text}, true, [](const MachineListing& m) { return text_or_null(m.kind); }},
-        {{"accelerator", ColumnType::text}, true, [](const MachineListing& m) { return text_or_null(m.accelerator); }},
+        {{"kind", ColumnType::text}, Shown::always, [](const MachineListing& m) { return text_or_null(m.kind); }},
+        {{"accelerator", ColumnType::text},
+         Shown::always,
+         [](const MachineListing& m) { return text_or_null(m.accelerator); }},
         {{"memory", ColumnType::integer, Hint::bytes},
-         true,
+         Shown::always,
          [](const MachineListing& m) { return count_or_null(m.memory_bytes); }},
-        {{"vcpus", ColumnType::integer}, true, [](const MachineListing& m) { return count_or_null(m.vcpus); }},
-        {{"backend", ColumnType::text}, false, [](const MachineListing& m) { return text_or_null(m.backend); }},
-        {{"qmp_socket", ColumnType::text}, false, [](const MachineListing& m) { return text_or_null(m.qmp_socket); }},
-        {{"state", ColumnType::text}, true, [](const MachineListing& m) { return text_or_null(m.state); }},
-        {{"hint", ColumnType::text}, false, [](const MachineListing& m) { return text_or_null(m.hint); }},
+        {{"vcpus", ColumnType::integer}, Shown::always, [](const MachineListing& m) { return count_or_null(m.vcpus); }},
+        {{"backend", ColumnType::text},
+         Shown::on_demand,
+         [](const MachineListing& m) { return text_or_null(m.backend); }},
+        {{"qmp_socket", ColumnType::text},
+         Shown::on_demand,
+         [](const MachineListing& m) { return text_or_null(m.qmp_socket); }},
+        {{"libvirt_domain", ColumnType::text},
+         Shown::if_any,
+         [](const MachineListing& m) { return text_or_null(m.libvirt_domain); }},
+        {{"qmp_targets", ColumnType::text},
+         Shown::if_any,
+         [](const MachineListing& m) { return text_or_null(fmt::format("{}", fmt::join(m.qmp_targets, " "))); }},
+        {{"state", ColumnType::text}, Shown::always, [](const MachineListing& m) { return text_or_null(m.state); }},
+        {{"hint", ColumnType::text}, Shown::on_demand, [](const MachineListing& m) { return text_or_null(m.hint); }},
     }};
     return columns;
 }
@@ -56,12 +71,20 @@ const ListColumn* find_column(std::string_view name) {
     return nullptr;
 }
 
-OrExit<std::vector<const ListColumn*>> choose_columns(Session& session, std::string_view wanted) {
+bool is_shown(const Session& session, const ListColumn& column, const std::vector<MachineListing>& machines) {
+    if (session.settings().format != Format::table || column.in_table == Shown::always) return true;
+    return column.in_table == Shown::if_any &&
+           std::any_of(machines.begin(), machines.end(), [&](const MachineListing& machine) {
+               return !std::holds_alternative<std::monostate>(column.value(machine));
+           });
+}
+
+OrExit<std::vector<const ListColumn*>> choose_columns(Session& session, std::string_view wanted,
+                                                      const std::vector<MachineListing>& machines) {
     std::vector<const ListColumn*> chosen;
     if (wanted.empty() || wanted == "all") {
         for (const ListColumn& column : list_columns()) {
-            if (column.in_table || wanted == "all" || session.settings().format != Format::table)
-                chosen.push_back(&column);
+            if (wanted == "all" || is_shown(session, column, machines)) chosen.push_back(&column);
         }
         return chosen;
     }
@@ -79,10 +102,12 @@ OrExit<std::vector<const ListColumn*>> choose_columns(Session& session, std::str
 }
 
 int run(Session& session, const Arguments& arguments) {
-    const auto columns = choose_columns(session, arguments.text("--columns"));
-    if (!columns) return columns.error();
+    // Before the host is looked at: a slip in the command line is told whatever runs.
+    if (const auto known = choose_columns(session, arguments.text("--columns"), {}); !known) return known.error();
     const auto machines = session.engine().list_machines();
     if (!machines) return session.fail(machines.error(), Phase::open);
+    const auto columns = choose_columns(session, arguments.text("--columns"), *machines);
+    if (!columns) return columns.error();
     std::vector<OutputColumn> output;
     for (const ListColumn* column : *columns) output.push_back(column->output);
     const bool quiet = machines->empty() && session.settings().format == Format::table;
@@ -109,7 +134,9 @@ int run(Session& session, const Arguments& arguments) {
 const Command kListCommand{
     .name = "list",
     .summary = "List the virtual machines of this host that can be looked into",
-    .description = "Looks at processes and sockets only; connects to nothing.",
+    .description =
+        "Looks at processes, sockets and what libvirt leaves in /run; connects to nothing. Where a machine has QMP "
+        "sockets, qmp_targets names them: each is a TARGET as well.",
     .arguments = {},
     .options = kOptions,
     .has_target = false,

@@ -53,6 +53,7 @@ struct MachineInfo {
     std::string backend;              // e.g. "anonymous", "memfd, shared", "file /dev/hugepages/x, private"
     std::string qmp_socket;           // path, or ""
     std::vector<std::string> notes;   // what could not be used and why: one line each
+    std::string uncovered;  // memory of the guest that cannot be reached: every answer may lack what lies there
 };
 
 class Machine {
@@ -88,9 +89,11 @@ struct MachineListing {
     std::uint64_t memory_bytes = 0;  // 0: unknown
     std::uint32_t vcpus = 0;         // 0: unknown
     std::string backend;
-    std::string qmp_socket;
-    std::string state;  // "accessible", or why not
-    std::string hint;   // what would make it accessible
+    std::string qmp_socket;                  // the one that is used; empty: none, or none that can be reached from here
+    std::string state;                       // "accessible", or why not
+    std::string hint;                        // what would make it accessible
+    std::string libvirt_domain{};            // its name in libvirt; empty: not libvirt's
+    std::vector<std::string> qmp_targets{};  // "qmp:PATH": other ways to name the same machine
 };
 Result<std::vector<MachineListing>> list_machines();
 

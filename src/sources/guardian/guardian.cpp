@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -79,8 +80,7 @@ Error trace_refused(pid_t pid) {
         return Error::with_text(Errc::busy, Origin::source, fmt::format("process {} is being traced already", pid),
                                 "end the debugger, or the other instance, that holds it");
     }
-    return Error::with_text(Errc::permission, Origin::source, fmt::format("process {} may not be traced", pid),
-                            std::string(ptrace_hint()));
+    return process_error(pid, EPERM, "tracing");
 }
 
 Error to_error(const GuardianTarget& target, Status status, int sys_errno) {
@@ -123,6 +123,14 @@ Error to_error(const GuardianTarget& target, Status status, int sys_errno) {
                                     sys_errno != 0 ? std::strerror(sys_errno) : "no socket known"));
         case Status::busy:
             return text(Errc::busy, fmt::format("'{}' gives no greeting: another client holds it", target.qmp_socket));
+        case Status::wrong_peer:
+            return text(Errc::io,
+                        fmt::format("'{}' does not belong to process {} any more", target.qmp_socket, target.pid));
+        case Status::migrating:
+            return text(Errc::unsupported,
+                        fmt::format("the guest of process {} is being migrated: paused now, it would arrive paused",
+                                    target.pid),
+                        "wait until the migration is over, or leave out the pause");
         case Status::not_held: return text(Errc::usage, "nothing is paused");
         case Status::already_held: return text(Errc::usage, "the guest is paused already");
     }
@@ -138,6 +146,7 @@ struct Guardian::Impl {
     Result<void> check_alive() const;
     Result<void> start();
     Result<Reply> ask(Op op, std::size_t length);
+    Result<Reply> ask_monitor(Op op, std::size_t length);
     Result<std::vector<VcpuRecord>> ask_vcpus(const std::vector<VcpuFile>& files, const std::vector<pid_t>& threads,
                                               const std::vector<std::uint32_t>& msrs, Status* worst, int* sys_errno);
     std::vector<pid_t> candidate_threads(bool all);
@@ -156,6 +165,7 @@ struct Guardian::Impl {
     bool holds_qmp = false;
     bool holds_freeze = false;
     bool was_running = false;
+    std::atomic<bool> socket_is_held = false;
     std::vector<pid_t> vcpu_threads;  // that were seen in KVM_RUN
     std::vector<VcpuFile> vcpu_files;
     Windows windows;
@@ -192,6 +202,7 @@ Result<void> Guardian::Impl::start() {
     arguments.arena = arena.bytes();
     arguments.memory = process_memory.get();
     arguments.qmp_socket = target.qmp_socket.c_str();
+    arguments.qmp_peer = target.socket_peer;
     arguments.qmp_timeout_ms = static_cast<unsigned>(std::clamp<long long>(target.qmp_timeout.count(), 1, 60'000));
     // Not fork(): no handlers of other libraries are to run in the child, and no SIGCHLD is to reach a program that uses
     // this library when the guardian ends (exit signal 0).
@@ -240,6 +251,15 @@ Result<Reply> Guardian::Impl::ask(Op op, std::size_t length) {
         }
         if (reply.sequence == request.sequence && reply.length <= guardian::kArenaBytes) return reply;
     }
+}
+
+// An operation that goes through the monitor socket; any status but ok is an error.
+Result<Reply> Guardian::Impl::ask_monitor(Op op, std::size_t length) {
+    if (socket_is_held) return to_error(target, Status::busy, 0);
+    const Reply reply = VITRINE_TRY(ask(op, length));
+    if (reply.status == Status::busy) socket_is_held = true;
+    if (reply.status != Status::ok) return to_error(target, reply.status, reply.sys_errno);
+    return reply;
 }
 
 std::vector<pid_t> Guardian::Impl::candidate_threads(bool all) {
@@ -354,8 +374,7 @@ Result<void> Guardian::pause_by_qmp() {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->holds_qmp || impl_->holds_freeze) return to_error(impl_->target, Status::already_held, 0);
     VITRINE_CHECK(impl_->start());
-    const Reply reply = VITRINE_TRY(impl_->ask(Op::pause_qmp, 0));
-    if (reply.status != Status::ok) return to_error(impl_->target, reply.status, reply.sys_errno);
+    const Reply reply = VITRINE_TRY(impl_->ask_monitor(Op::pause_qmp, 0));
     impl_->holds_qmp = true;
     impl_->was_running = reply.flag;
     return {};
@@ -407,6 +426,9 @@ bool Guardian::holds_freeze() const {
     return impl_->holds_freeze;
 }
 
+bool Guardian::socket_is_held() const { return impl_->socket_is_held; }
+void Guardian::note_held_socket() { impl_->socket_is_held = true; }
+
 Result<void> Guardian::check_alive() const { return impl_->check_alive(); }
 
 Result<std::string> Guardian::qmp(std::string_view command_line) {
@@ -414,16 +436,14 @@ Result<std::string> Guardian::qmp(std::string_view command_line) {
     VITRINE_CHECK(impl_->start());
     if (command_line.size() > 60'000) return Error::make(Errc::limit, Origin::source, "monitor command");
     std::memcpy(impl_->arena.bytes(), command_line.data(), command_line.size());
-    const Reply reply = VITRINE_TRY(impl_->ask(Op::qmp, command_line.size()));
-    if (reply.status != Status::ok) return to_error(impl_->target, reply.status, reply.sys_errno);
+    const Reply reply = VITRINE_TRY(impl_->ask_monitor(Op::qmp, command_line.size()));
     return std::string(reinterpret_cast<const char*>(impl_->arena.bytes()), reply.length);
 }
 
 Result<std::vector<std::byte>> Guardian::device_state() {
     const std::lock_guard lock(impl_->mutex);
     VITRINE_CHECK(impl_->start());
-    const Reply reply = VITRINE_TRY(impl_->ask(Op::device_state, 0));
-    if (reply.status != Status::ok) return to_error(impl_->target, reply.status, reply.sys_errno);
+    const Reply reply = VITRINE_TRY(impl_->ask_monitor(Op::device_state, 0));
     return std::vector<std::byte>(impl_->arena.bytes(), impl_->arena.bytes() + reply.length);
 }
 

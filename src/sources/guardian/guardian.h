@@ -34,6 +34,7 @@ struct GuardianTarget {
     std::string qmp_socket;  // a path that can be reached from here, or empty
     std::chrono::milliseconds qmp_timeout{500};
     bool trusts_filter = false;  // its seccomp filter, if any, is known to let ioctl pass (QEMU's)
+    pid_t socket_peer = -1;      // who must listen on the socket, in our pid namespace; -1: anyone
 };
 
 class Guardian {
@@ -59,6 +60,10 @@ public:
     [[nodiscard]] bool holds_qmp() const;
     // While its threads are stopped the monitor answers nobody.
     [[nodiscard]] bool holds_freeze() const;
+    // Another client was found to hold the monitor socket: from then on it is not tried again, because each try takes its
+    // whole time-out and leaves a dead connection in QEMU's queue.
+    [[nodiscard]] bool socket_is_held() const;
+    void note_held_socket();
     // stale when the monitor has ended. One system call; starts no guardian.
     Result<void> check_alive() const;
 

@@ -49,7 +49,7 @@ public:
           memory_(static_cast<Memory*>(arguments.memory)),
           freezer_(memory_->frozen),
           channel_(memory_->qmp_buffer),
-          pause_(channel_, arguments.qmp_socket, arguments.qmp_timeout_ms) {}
+          pause_(channel_, arguments.qmp_socket, arguments.qmp_peer, arguments.qmp_timeout_ms) {}
 
     void run() {
         while (wait_for_request()) {
@@ -229,6 +229,7 @@ private:
         const int writable = file < 0 ? -1 : ::open(path, O_WRONLY | O_CLOEXEC);
         reply->sys_errno = writable < 0 ? errno : 0;
         reply->status = writable < 0 ? Status::refused : pause_.ensure_open(&reply->sys_errno);
+        if (reply->status == Status::ok) reply->status = pause_.check_not_migrating();
         if (reply->status == Status::ok) reply->status = save_devices_to(writable);
         if (!pause_.holds()) channel_.close();
         if (reply->status == Status::ok) {

@@ -21,6 +21,7 @@ struct ProcessArguments {
     std::byte* arena = nullptr;   // kArenaBytes, shared with the owner
     void* memory = nullptr;       // process_memory_bytes(), private
     const char* qmp_socket = "";  // lies in memory that the fork copied
+    pid_t qmp_peer = -1;          // who must listen there; -1: anyone
     unsigned qmp_timeout_ms = 500;
 };
 

@@ -13,6 +13,9 @@ constexpr std::uint64_t kRetryMs = 20;
 constexpr std::uint64_t kSettleMs = 5;
 
 constexpr char kQueryStatus[] = "{\"execute\":\"query-status\"}\n";
+constexpr char kQueryMigrate[] = "{\"execute\":\"query-migrate\"}\n";
+// MigrationStatus in qapi/migration.json. Whatever is not known to be over is not over.
+constexpr const char* kMigrationIsOver[] = {"\"none\"", "\"completed\"", "\"failed\"", "\"cancelled\""};
 constexpr char kStop[] = "{\"execute\":\"stop\"}\n";
 constexpr char kCont[] = "{\"execute\":\"cont\"}\n";
 
@@ -80,7 +83,22 @@ void Freezer::note_ends() {
 Status QmpPause::ensure_open(std::int32_t* sys_errno) {
     if (channel_.is_open()) return Status::ok;
     if (path_[0] == '\0') return Status::no_connection;
-    return channel_.connect(path_, Deadline::after_ms(timeout_ms_), sys_errno);
+    return channel_.connect(path_, peer_, Deadline::after_ms(timeout_ms_), sys_errno);
+}
+
+Status QmpPause::check_not_migrating() {
+    TextView reply;
+    const Status status = channel_.execute(view(kQueryMigrate), Deadline::after_ms(kCommandMs), &reply);
+    if (status == Status::refused) return Status::ok;  // a monitor that knows no migration
+    if (status != Status::ok) return status;
+    TextView result;
+    TextView state;
+    if (!json_member(reply, "return", &result)) return Status::malformed;
+    if (!json_member(result, "status", &state)) return Status::ok;  // there was none so far
+    for (const char* over : kMigrationIsOver) {
+        if (state.equals(over)) return Status::ok;
+    }
+    return Status::migrating;
 }
 
 Status QmpPause::query_running(bool* running, bool* paused) {
@@ -101,6 +119,7 @@ Status QmpPause::pause(bool* was_running, std::int32_t* sys_errno) {
     bool running = false;
     bool paused = false;
     if (status == Status::ok) status = query_running(&running, &paused);
+    if (status == Status::ok && running) status = check_not_migrating();
     if (status != Status::ok) {
         channel_.close();
         return status;

@@ -31,14 +31,17 @@ private:
 // QMP stop, and cont if and only if the stop was ours.
 class QmpPause {
 public:
-    QmpPause(QmpChannel& channel, const char* path, unsigned timeout_ms)
-        : channel_(channel), path_(path), timeout_ms_(timeout_ms) {}
+    // peer: the process that must listen on the socket; -1: any.
+    QmpPause(QmpChannel& channel, const char* path, pid_t peer, unsigned timeout_ms)
+        : channel_(channel), path_(path), peer_(peer), timeout_ms_(timeout_ms) {}
 
     Status pause(bool* was_running, std::int32_t* sys_errno);
     // Goes on trying for as long as `deadline` allows: the guest must not stay stopped because another client was quicker.
     Status resume(Deadline deadline);
     [[nodiscard]] bool holds() const { return held_; }
     [[nodiscard]] Status ensure_open(std::int32_t* sys_errno);
+    // A guest that is stopped when its migration completes arrives stopped, and nobody there knows to continue it.
+    [[nodiscard]] Status check_not_migrating();
 
 private:
     Status query_running(bool* running, bool* paused);
@@ -46,6 +49,7 @@ private:
 
     QmpChannel& channel_;
     const char* path_;
+    pid_t peer_;
     unsigned timeout_ms_;
     bool held_ = false;
     bool stopped_by_us_ = false;

@@ -44,6 +44,8 @@ enum class Status : std::uint32_t {
     too_big,
     no_connection,  // the QMP socket could not be used
     busy,           // the QMP socket gave no greeting: another client holds it
+    wrong_peer,     // another process than the monitor listens on the QMP socket
+    migrating,      // the guest is on its way to another monitor
     not_held,
     already_held,
 };

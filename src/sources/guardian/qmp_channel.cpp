@@ -78,6 +78,14 @@ int connect_socket(int fd, const char* path) {
     return result;
 }
 
+// The path may lead to another process by now. A peer of another pid namespace reads as 0: then nothing is known.
+bool is_peer(int fd, pid_t wanted) {
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    if (wanted <= 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return true;
+    return peer.pid <= 0 || peer.pid == wanted;
+}
+
 bool wait_for(int fd, short events, Deadline deadline) {
     for (;;) {
         const std::uint64_t left_ms = deadline.left_ns() / 1'000'000u;
@@ -144,7 +152,7 @@ void QmpChannel::close() {
     filled_ = consumed_ = 0;
 }
 
-Status QmpChannel::connect(const char* path, Deadline deadline, std::int32_t* sys_errno) {
+Status QmpChannel::connect(const char* path, pid_t peer, Deadline deadline, std::int32_t* sys_errno) {
     close();
     const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect_socket(fd, path) != 0) {
@@ -153,6 +161,10 @@ Status QmpChannel::connect(const char* path, Deadline deadline, std::int32_t* sy
         return *sys_errno == EAGAIN ? Status::busy : Status::no_connection;  // EAGAIN: the backlog is full
     }
     fd_ = fd;
+    if (!is_peer(fd, peer)) {
+        close();
+        return Status::wrong_peer;
+    }
     TextView message;
     Status status = receive(deadline, &message);
     TextView unused;

@@ -2,6 +2,8 @@
 // a file descriptor, and relaying a command. (QmpClient is the client for everything else.)
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -30,8 +32,9 @@ public:
     // `buffer`: kMaxReply bytes, which outlive the channel.
     explicit QmpChannel(char* buffer) : buffer_(buffer) {}
 
-    // Connects and negotiates. "@name": the abstract namespace. Path length is not limited.
-    Status connect(const char* path, Deadline deadline, std::int32_t* sys_errno);
+    // Connects and negotiates. "@name": the abstract namespace. Path length is not limited. peer: the process that must be the
+    // one that listens, as far as the kernel tells; -1: any.
+    Status connect(const char* path, pid_t peer, Deadline deadline, std::int32_t* sys_errno);
     void close();
     [[nodiscard]] bool is_open() const { return fd_ >= 0; }
 

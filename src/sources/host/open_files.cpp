@@ -80,9 +80,8 @@ Result<std::vector<OpenFile>> list_open_files(const HostProcess& process) {
     const int slots = descriptor_slots(process);
     for (int number = 0; number < slots; ++number) {
         const UniqueFd fd = duplicate(process, number);
-        if (!fd && (errno == EPERM || errno == ENOSYS))
-            return process_error(process.pid(), EPERM, "looking at the open files of");
-        if (!fd && errno == ESRCH) return process_error(process.pid(), ESRCH, "looking at the open files of");
+        if (!fd && (errno == EPERM || errno == ENOSYS || errno == ESRCH))
+            return process_error(process.pid(), errno, "looking at the open files of");
         if (!fd) continue;
         if (auto target = read_link(own_fd_path(fd.get()))) files.push_back({number, std::move(*target)});
     }

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "sources/host/trace_rights.h"
+
 namespace vitrine {
 namespace {
 
@@ -48,11 +50,6 @@ bool is_ending(std::string_view stat) {
 std::optional<std::uint64_t> parse_decimal(std::string_view text) { return parse_number<10>(text); }
 std::optional<std::uint64_t> parse_hex(std::string_view text) { return parse_number<16>(text); }
 
-std::string_view ptrace_hint() {
-    return "run as root, as the user that runs the monitor, or with CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep on this "
-           "program)";
-}
-
 Error process_error(pid_t pid, int error_number, std::string_view doing) {
     const std::string text = fmt::format("{} process {}: {}", doing, pid, std::strerror(error_number));
     switch (error_number) {
@@ -62,8 +59,11 @@ Error process_error(pid_t pid, int error_number, std::string_view doing) {
                                     "'vitrine list' shows the machines on this host");
         case EACCES:
         case EPERM:
-            return Error::with_text(Errc::permission, Origin::source, text + ": CAP_SYS_PTRACE is missing",
-                                    std::string(ptrace_hint()));
+        case ENOSYS: {
+            Obstacle obstacle = trace_obstacle(own_trace_rights(), error_number);
+            return Error::with_text(error_number == ENOSYS ? Errc::unsupported : Errc::permission, Origin::source,
+                                    text + ": " + obstacle.what, std::move(obstacle.mend));
+        }
         default: return Error::with_text(Errc::io, Origin::source, text);
     }
 }

@@ -24,10 +24,9 @@ namespace vitrine {
 Result<std::string> read_whole_file(const std::string& path, std::size_t max);
 // The target of a symbolic link; nullopt when it cannot be read.
 std::optional<std::string> read_link(const std::string& path);
-// The error for a failed look into a process, by errno: not_found, permission (with the mend), stale or io.
+// The error for a failed look into a process, by errno: not_found, permission and unsupported (with what is in the way and its
+// mend), stale or io.
 Error process_error(pid_t pid, int error_number, std::string_view doing);
-// What to do when looking into another user's process is refused.
-std::string_view ptrace_hint();
 // Decimal, whole text; nullopt on anything else or when it does not fit.
 std::optional<std::uint64_t> parse_decimal(std::string_view text);
 std::optional<std::uint64_t> parse_hex(std::string_view text);

@@ -101,7 +101,9 @@ private:
     void machine(const std::string& value);
     void memory(const std::string& value);
     void object(const std::string& value);
+    void device(const std::string& value);
     void numa(const std::string& value);
+    void smp(const QemuOption& option);
     void chardev(const std::string& value);
     void monitor(const std::string& value);
     void qmp(const std::string& value);
@@ -116,9 +118,31 @@ void Reader::machine(const std::string& value) {
     if (const std::string type = get(option, "type"); !type.empty()) line_.machine = type;
     if (const std::string id = get(option, "memory-backend"); !id.empty()) line_.memory_backend = id;
     if (const auto size = parse_qemu_size(get(option, "max-ram-below-4g"), 1)) line_.max_below_4g = *size;
+    QemuOption processors;
+    for (const auto& [key, text] : option) {
+        if (key.starts_with("smp.")) processors.emplace(key.substr(4), text);
+    }
+    if (!processors.empty()) smp(processors);
     if (const std::string accel = get(option, "accel"); !accel.empty() && line_.accelerator.empty()) {
         line_.accelerator = accel.substr(0, accel.find(':'));
     }
+}
+
+// machine_parse_smp_config() in hw/core/machine-smp.c: cpus counts, else maxcpus, else the product of the topology.
+void Reader::smp(const QemuOption& option) {
+    const auto count = [&](const char* key) { return parse_decimal(get(option, key)).value_or(0); };
+    std::uint64_t cpus = count("cpus");
+    if (cpus == 0) cpus = count("maxcpus");
+    if (cpus == 0) {
+        cpus = 1;
+        for (const char* level : {"drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"}) {
+            const std::uint64_t factor = count(level);
+            if (factor != 0 && __builtin_mul_overflow(cpus, factor, &cpus)) return;
+        }
+    }
+    if (cpus > kMaxVcpus) return;
+    line_.vcpus = static_cast<std::uint32_t>(cpus);
+    line_.vcpus_are_known = true;
 }
 
 void Reader::memory(const std::string& value) {
@@ -129,10 +153,20 @@ void Reader::memory(const std::string& value) {
 
 void Reader::object(const std::string& value) {
     const QemuOption option = parse_option_or_json(value, "qom-type");
+    if (get(option, "qom-type") == "secret" && get(option, "id") == "masterKey0") line_.by_libvirt = true;
     MemoryBackend backend{get(option, "qom-type"), get(option, "id"), 0, get(option, "mem-path")};
     if (!backend.type.starts_with("memory-backend-")) return;
     if (const auto size = parse_qemu_size(get(option, "size"), 1)) backend.size = *size;
     line_.backends.push_back(std::move(backend));
+}
+
+void Reader::device(const std::string& value) {
+    const QemuOption option = parse_option_or_json(value, "driver");
+    const std::string backend = get(option, "memdev");
+    if (backend.empty()) return;
+    line_.device_backends.push_back(backend);
+    const std::string driver = get(option, "driver");
+    if (driver == "pc-dimm" || driver.starts_with("virtio-mem")) line_.ram_devices.push_back(backend);
 }
 
 void Reader::numa(const std::string& value) {
@@ -150,14 +184,19 @@ void Reader::chardev(const std::string& value) {
     QmpSocket socket{get(option, "path"), {}};
     const std::string abstract = get(option, "abstract");
     if (abstract == "on" || abstract == "yes") socket.path = "@" + socket.path;
-    if (const auto fd = parse_decimal(get(option, "fd")); fd && *fd < (1u << 20)) socket.fd = static_cast<int>(*fd);
+    if (const auto fd = parse_decimal(get(option, "fd")); fd && *fd < (1u << 20)) {
+        socket.fd = static_cast<int>(*fd);
+        line_.chardev_fds.push_back(*socket.fd);
+    }
     if (socket.path.empty() && !socket.fd) return;  // TCP
     sockets_.chardevs[get(option, "id")] = std::move(socket);
 }
 
 void Reader::monitor(const std::string& value) {
     const QemuOption option = parse_qemu_option(value, "chardev");
-    if (get(option, "mode") == "control") sockets_.control_chardevs.push_back(get(option, "chardev"));
+    if (get(option, "mode") != "control") return;
+    sockets_.control_chardevs.push_back(get(option, "chardev"));
+    if (get(option, "chardev") == "charmonitor") line_.by_libvirt = true;
 }
 
 void Reader::qmp(const std::string& value) {
@@ -185,8 +224,7 @@ void Reader::option(std::string_view name, const std::string& value) {
     } else if (name == "object") {
         object(value);
     } else if (name == "device") {
-        const std::string backend = get(parse_option_or_json(value, "driver"), "memdev");
-        if (!backend.empty()) line_.device_backends.push_back(backend);
+        device(value);
     } else if (name == "numa") {
         numa(value);
     } else if (name == "mem-path") {
@@ -197,9 +235,7 @@ void Reader::option(std::string_view name, const std::string& value) {
     } else if (name == "enable-kvm") {
         if (line_.accelerator.empty()) line_.accelerator = "kvm";
     } else if (name == "smp") {
-        const QemuOption option = parse_qemu_option(value, "cpus");
-        const auto cpus = parse_decimal(get(option, "cpus"));
-        if (cpus && *cpus > 0 && *cpus <= kMaxVcpus) line_.vcpus = static_cast<std::uint32_t>(*cpus);
+        smp(parse_qemu_option(value, "cpus"));
     } else if (name == "chardev") {
         chardev(value);
     } else if (name == "mon") {
@@ -220,6 +256,7 @@ QemuCommandLine Reader::finish() {
             line_.qmp_sockets.push_back(found->second);
         }
     }
+    if (!line_.has_config_file) line_.vcpus_are_known = true;
     line_.size_is_known = line_.memory_size != 0 || !line_.memory_backend.empty() || !line_.has_config_file;
     if (line_.memory_size == 0) {
         const MemoryBackend* backend = line_.find_backend(line_.memory_backend);

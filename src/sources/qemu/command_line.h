@@ -40,12 +40,16 @@ struct QemuCommandLine {
     std::vector<std::string> numa_backends;    // of -numa node,memdev=, by node number
     std::vector<MemoryBackend> backends;       // all -object memory-backend-*
     std::vector<std::string> device_backends;  // memdev= of -device: DIMMs and the like, not the main memory
+    std::vector<std::string> ram_devices;      // those of them that are RAM to the guest: DIMMs, virtio-mem
     std::string memory_path;                   // of -mem-path
     std::string accelerator;                   // the first asked for: "kvm", "tcg"; empty: not said
     std::uint32_t vcpus = 1;
+    bool vcpus_are_known = false;  // false: a configuration file may say another number
     std::vector<QmpSocket> qmp_sockets;
     bool has_config_file = false;   // -readconfig: what it says is not known here
     bool awaits_migration = false;  // -incoming
+    bool by_libvirt = false;        // carries the marks of libvirt: its master key, its name for the monitor
+    std::vector<int> chardev_fds;   // sockets handed over for anything: monitors, serial ports, agents
 
     [[nodiscard]] const MemoryBackend* find_backend(std::string_view id) const;
 };

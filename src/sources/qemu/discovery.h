@@ -18,6 +18,7 @@ struct QemuProcess {
     pid_t pid = -1;
     std::string system;  // "x86_64", "aarch64", ...; "host" when the program's name does not tell
     QemuCommandLine line;
+    std::vector<std::string> words{};  // the command line as it is
 
     [[nodiscard]] bool is_x86() const { return system == "x86_64" || system == "i386" || system == "host"; }
 };
@@ -30,12 +31,5 @@ std::vector<QemuProcess> find_qemu_processes();
 
 // Does the process own a KVM machine? nullopt: there is no permission to look.
 std::optional<bool> uses_kvm(const HostProcess& process);
-
-// The path under which a QMP socket of this QEMU can be reached from here; empty: it cannot. A path on the command line
-// is QEMU's: relative to its working folder, in its mount namespace.
-std::string reachable_socket(const HostProcess& process, const QmpSocket& socket);
-
-// The QEMU process that listens on the socket, found without connecting; nullopt: none that can be seen.
-std::optional<pid_t> find_socket_owner(const std::string& socket_path);
 
 }  // namespace vitrine

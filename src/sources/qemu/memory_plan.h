@@ -29,6 +29,8 @@ struct MemoryPlan {
     std::vector<RamBlock> blocks;  // in the order in which they make up the store
     std::vector<MemoryLayout> layouts;
     std::vector<std::string> notes;
+    // Memory of the guest, or what may be that, which is in no layout: one line. Empty: there is none.
+    std::string uncovered{};
 };
 
 // Memory plugged in besides the main memory, as query-memory-devices tells.

@@ -207,29 +207,71 @@ void add_layouts(MemoryPlan& plan, const QemuCommandLine& line, const std::vecto
     if (layout.validate(store_offset(plan, plan.blocks.size()))) plan.layouts.push_back(std::move(layout));
 }
 
+// Does the layout show a part of the mapping?
+bool shows(const MemoryPlan& plan, const MemoryLayout& layout, const HostMapping& m) {
+    std::uint64_t offset = 0;
+    for (const RamBlock& block : plan.blocks) {
+        const bool overlaps = block.host_start < m.end && m.start < block.host_start + block.size;
+        const bool used = std::any_of(layout.extents.begin(), layout.extents.end(), [&](const LayoutExtent& e) {
+            return e.offset < offset + block.size && offset < e.offset + e.size;
+        });
+        if (overlaps && used) return true;
+        offset += block.size;
+    }
+    return false;
+}
+
+// Mappings like those of RAM blocks that a layout leaves out, but for the memory of devices that were asked for at the start.
+// All layouts use blocks of the same sizes: which of several mappings of one size is left out depends on the layout, how
+// many does not.
+std::vector<const HostMapping*> left_out(const MemoryPlan& plan, const QemuCommandLine& line,
+                                         const std::vector<HostMapping>& maps) {
+    constexpr std::uint64_t kSmallestPlugged = 128 * kMiB;  // what Linux adds at a time on x86
+    std::vector<const HostMapping*> left;
+    for (const HostMapping& m : maps) {
+        if (!may_be_ram(m) || m.size() < kSmallestPlugged || !has_guard_behind(maps, m)) continue;
+        if (!shows(plan, plan.layouts.front(), m)) left.push_back(&m);
+    }
+    for (const std::string& id : line.device_backends) {
+        const MemoryBackend* backend = line.find_backend(id);
+        const auto its = std::find_if(left.begin(), left.end(), [&](const HostMapping* m) {
+            return backend != nullptr && m->size() == backend->size;
+        });
+        if (its != left.end()) left.erase(its);
+    }
+    return left;
+}
+
 // Memory that was plugged in is at an address that only the monitor knows.
 void note_plugged_memory(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<HostMapping>& maps) {
+    constexpr std::string_view kWhy = "left out: without the monitor socket its guest-physical address is not known";
+    std::vector<std::string> parts;
     for (const std::string& id : line.device_backends) {
-        if (const MemoryBackend* backend = line.find_backend(id)) {
-            plan.notes.push_back(
-                fmt::format("memory of the device with backend '{}' ({} MiB) is left out: without the monitor "
-                            "socket its guest-physical address is not known",
-                            id, backend->size / kMiB));
+        const MemoryBackend* backend = line.find_backend(id);
+        if (backend == nullptr) continue;
+        plan.notes.push_back(
+            fmt::format("memory of the device with backend '{}' ({} MiB) is {}", id, backend->size / kMiB, kWhy));
+        if (std::find(line.ram_devices.begin(), line.ram_devices.end(), id) != line.ram_devices.end())
+            parts.push_back(fmt::format("{} MiB of backend '{}'", backend->size / kMiB, id));
+    }
+    // Nothing can be plugged in where no room for it was asked for; what a configuration file asks for is not known.
+    if (line.max_memory > line.memory_size || line.has_config_file) {
+        for (const HostMapping* m : left_out(plan, line, maps)) {
+            const bool one_of_many = std::any_of(plan.blocks.begin(), plan.blocks.end(),
+                                                 [&](const RamBlock& b) { return b.size == m->size(); });
+            const std::string which = one_of_many
+                                          ? fmt::format("one of the mappings of {} MiB", m->size() / kMiB)
+                                          : fmt::format("a mapping of {} MiB at {:#x}", m->size() / kMiB, m->start);
+            plan.notes.push_back(fmt::format("{} may be memory that was plugged in later; it is {}", which, kWhy));
+            parts.push_back(which);
         }
     }
-    if (line.max_memory <= line.memory_size) return;
-    for (const HostMapping& m : maps) {
-        const bool in_plan = std::any_of(plan.blocks.begin(), plan.blocks.end(), [&](const RamBlock& b) {
-            return b.host_start < m.end && m.start < b.host_start + b.size;
-        });
-        const bool declared = std::any_of(line.backends.begin(), line.backends.end(),
-                                          [&](const MemoryBackend& b) { return b.size == m.size(); });
-        if (in_plan || declared || !may_be_ram(m) || m.size() < 128 * kMiB || !has_guard_behind(maps, m)) continue;
-        plan.notes.push_back(
-            fmt::format("a mapping of {} MiB at {:#x} may be memory that was plugged in later; it is left "
-                        "out: without the monitor socket its guest-physical address is not known",
-                        m.size() / kMiB, m.start));
-    }
+    if (parts.empty()) return;
+    if (!plan.uncovered.empty()) plan.uncovered += ". Besides, ";
+    plan.uncovered += fmt::format(
+        "memory of the guest may be missing: {}. Without the monitor socket its address is not "
+        "known, and what lies there is not seen",
+        fmt::join(parts, ", "));
 }
 
 // Nothing of the expected size: whatever looks like a RAM block, each on its own.
@@ -249,6 +291,29 @@ void plan_by_size_alone(MemoryPlan& plan, const QemuCommandLine& line, const std
             add_layouts(plan, line, {block}, {large[i]->size()}, split, i, large.size() > 1);
         }
     }
+}
+
+// A kernel that proves itself proves where the block is that holds it: its page tables name physical addresses of its own image.
+// It proves nothing about blocks of one size elsewhere, so two choices that agree about some block and differ about others
+// may both pass.
+bool may_be_confused(const std::vector<std::vector<Candidate>>& choices) {
+    for (std::size_t a = 0; a < choices.size(); ++a) {
+        for (std::size_t b = 0; b < a; ++b) {
+            std::size_t agree = 0;
+            for (std::size_t i = 0; i < choices[a].size(); ++i) agree += choices[a][i] == choices[b][i] ? 1u : 0u;
+            if (agree != 0 && agree != choices[a].size()) return true;
+        }
+    }
+    return false;
+}
+
+void note_equal_blocks(MemoryPlan& plan) {
+    constexpr std::string_view kText =
+        "several blocks of memory have the same size, and without the monitor socket the order in which they were "
+        "made, "
+        "which is likely but not proven, decides which is which: answers may mix them up";
+    plan.notes.emplace_back(kText);
+    plan.uncovered = kText;
 }
 
 // Every way to find the expected blocks among the mappings, with every split. The likely split for every choice of mappings
@@ -273,6 +338,7 @@ void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::ve
             add_layouts(plan, line, indices, sizes, split, choice, many);
         }
     }
+    if (may_be_confused(assignments.all())) note_equal_blocks(plan);
     if (assignments.truncated()) plan.notes.emplace_back("more mappings have the right sizes than were tried");
 }
 

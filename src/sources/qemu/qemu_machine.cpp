@@ -12,6 +12,7 @@
 #include "sources/qemu/backing.h"
 #include "sources/qemu/discovery.h"
 #include "sources/qemu/memory_plan.h"
+#include "sources/qemu/monitor_socket.h"
 #include "sources/qmp/qmp_client.h"
 #include "sources/registers/capabilities.h"
 
@@ -41,8 +42,9 @@ public:
     }
 
     // The monitor said at opening that the guest is here; it is asked again now and then.
-    void watch_migration(std::chrono::milliseconds qmp_timeout) {
+    void watch_migration(std::chrono::milliseconds qmp_timeout, std::int32_t socket_peer) {
         may_ask_ = true;
+        socket_peer_ = socket_peer;
         qmp_timeout_ = std::min(qmp_timeout, kGlanceTimeout);
         next_glance_ = Clock::now() + kGlanceInterval;
     }
@@ -74,8 +76,12 @@ private:
         const Clock::time_point now = Clock::now();
         if (!may_ask_ || now < next_glance_) return {};
         next_glance_ = now + kGlanceInterval;
-        const auto qmp = QmpClient::connect(info_.qmp_socket, qmp_timeout_);
-        if (!qmp) return {};  // somebody else is being served
+        if (find_socket_client(*process_, info_.qmp_socket)) return {};  // somebody else is being served
+        const auto qmp = QmpClient::connect(info_.qmp_socket, qmp_timeout_, socket_peer_);
+        if (!qmp) {
+            may_ask_ = qmp.error().code != Errc::busy;  // each try would leave a dead connection in its queue
+            return {};
+        }
         const auto status = (*qmp)->execute("query-status");
         if (status && json_string(*status, "status") == "postmigrate") return migrated_away(process_->pid());
         return {};
@@ -84,6 +90,7 @@ private:
     std::shared_ptr<const HostProcess> process_;
     MachineInfo info_;
     bool may_ask_ = false;
+    std::int32_t socket_peer_ = -1;
     std::chrono::milliseconds qmp_timeout_{};
     Clock::time_point next_glance_;
     std::vector<HostMapping> parts_;
@@ -104,6 +111,12 @@ public:
 
 private:
     void find_socket(const std::string& given);
+    bool is_held();
+    // Its parent made the socket and gave it to QEMU: it then shows the parent as its owner.
+    [[nodiscard]] bool handed_over() const {
+        return std::any_of(qemu_.line.qmp_sockets.begin(), qemu_.line.qmp_sockets.end(),
+                           [](const QmpSocket& socket) { return socket.fd.has_value(); });
+    }
     Result<void> ask_monitor();
     Result<void> read_facts(QmpClient& qmp);
     void describe();
@@ -114,6 +127,8 @@ private:
     MachineInfo info_;
     std::optional<MemoryPlan> plan_;
     bool monitor_answered_ = false;
+    std::string given_socket_;
+    std::int32_t socket_peer_ = -1;  // who listens on the socket
 };
 
 void Opening::find_socket(const std::string& given) {
@@ -159,23 +174,35 @@ Result<void> Opening::read_facts(QmpClient& qmp) {
     return {};
 }
 
+// A socket that another client keeps is done without from here on: registers and pausing take their other routes.
+bool Opening::is_held() {
+    const auto client = find_lasting_client(*process_, info_.qmp_socket);
+    if (!client) return false;
+    info_.notes.push_back(fmt::format("the monitor socket '{}' is held by another client, {}: it is done without",
+                                      info_.qmp_socket, to_string(*client)));
+    info_.qmp_socket.clear();
+    return true;
+}
+
 // Fills plan_ when the monitor answers; what stands in the way becomes a note. Fails only if the guest is not there.
 Result<void> Opening::ask_monitor() {
-    if (!options_.use_qmp || info_.qmp_socket.empty()) return {};
+    if (!options_.use_qmp || info_.qmp_socket.empty() || is_held()) return {};
     auto qmp = QmpClient::connect(info_.qmp_socket, options_.qmp_timeout);
     if (!qmp) {
         info_.notes.push_back(qmp.error().to_string());
+        if (qmp.error().code == Errc::busy) info_.qmp_socket.clear();
         return {};
     }
     const std::int32_t peer = (*qmp)->peer_pid();
-    const bool handed_over = std::any_of(qemu_.line.qmp_sockets.begin(), qemu_.line.qmp_sockets.end(),
-                                         [](const QmpSocket& socket) { return socket.fd.has_value(); });
-    if (peer > 0 && peer != process_->pid() && !handed_over) {
-        info_.notes.push_back(
-            fmt::format("the socket '{}' belongs to process {} by now and is not used", info_.qmp_socket, peer));
+    if (peer > 0 && peer != process_->pid() && !handed_over()) {
+        std::string text = fmt::format("the socket '{}' belongs to process {} by now", info_.qmp_socket, peer);
+        // What was asked for is the guest behind that socket, and this is another.
+        if (!given_socket_.empty()) return Error::with_text(Errc::stale, Origin::source, std::move(text), "try again");
+        info_.notes.push_back(std::move(text) + " and is not used");
         info_.qmp_socket.clear();
         return {};
     }
+    socket_peer_ = peer;
     auto facts = read_facts(**qmp);
     if (!facts) {
         const Errc code = facts.error().code;
@@ -212,6 +239,8 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     }
     const std::vector<HostMapping> maps = VITRINE_TRY(read_maps(*process_));
     describe();
+    given_socket_ = given_socket;
+    if (!handed_over()) socket_peer_ = process_->pid();
     find_socket(given_socket);
     VITRINE_CHECK(ask_monitor());
     std::optional<Backing> backing;
@@ -232,14 +261,16 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
         backing = VITRINE_TRY(make_backing(process_, plan_->blocks, maps));
     }
     info_.backend = backing->description;
+    info_.uncovered = plan_->uncovered;
     for (auto& note : plan_->notes) info_.notes.push_back(std::move(note));
     for (auto& note : backing->notes) info_.notes.push_back(std::move(note));
     VITRINE_CHECK(process_->check_alive());
 
-    const MonitorFacts facts{process_->pid(), info_.accelerator == "kvm", info_.qmp_socket, options_};
+    const MonitorFacts facts{process_->pid(), info_.accelerator == "kvm", info_.qmp_socket, options_, true,
+                             socket_peer_};
     auto machine = std::make_unique<QemuMachine>(process_, std::move(info_), std::move(*backing),
                                                  std::move(plan_->layouts));
-    if (monitor_answered_) machine->watch_migration(options_.qmp_timeout);
+    if (monitor_answered_) machine->watch_migration(options_.qmp_timeout, socket_peer_);
     const std::shared_ptr<Guardian> guardian = make_guardian(facts);
     machine->set_capabilities(make_registers(facts, guardian), make_pause_control(facts, guardian));
     return std::unique_ptr<Machine>(std::move(machine));
@@ -279,9 +310,15 @@ Result<QemuProcess> find_by_name(const std::string& name) {
                             "give the process id");
 }
 
-Result<std::unique_ptr<Machine>> open_qemu(pid_t pid, const OpenOptions& options, const std::string& socket) {
+Result<std::unique_ptr<Machine>> open_qemu(pid_t pid, const OpenOptions& options, const std::string& socket,
+                                           const std::optional<std::string>& name = {}) {
     const auto process = std::make_shared<const HostProcess>(VITRINE_TRY(HostProcess::open(pid)));
     auto qemu = identify_qemu(pid);
+    // Before the process was held, its id may have passed to another than the one whose name was looked at.
+    if (name && (!qemu || qemu->line.name != *name)) {
+        return Error::with_text(Errc::stale, Origin::source,
+                                fmt::format("process {} is not the guest '{}' any more", pid, *name), "try again");
+    }
     auto machine = qemu ? Opening(process, std::move(*qemu), options).run(socket) : not_qemu(*process);
     // One that ends has no command line and no mappings any more: whatever else was found wrong comes from that.
     if (!machine) VITRINE_CHECK(process->check_not_ending());
@@ -290,9 +327,13 @@ Result<std::unique_ptr<Machine>> open_qemu(pid_t pid, const OpenOptions& options
 
 }  // namespace
 
+Result<std::unique_ptr<Machine>> open_qemu_named(pid_t pid, const std::string& name, const OpenOptions& options) {
+    return open_qemu(pid, options, {}, name);
+}
+
 Result<std::unique_ptr<Machine>> open_qemu_by_text(const std::string& text, const OpenOptions& options) {
     const auto number = parse_decimal(text);
-    if (!number) return open_qemu(VITRINE_TRY(find_by_name(text)).pid, options, {});
+    if (!number) return open_qemu_named(VITRINE_TRY(find_by_name(text)).pid, text, options);
     const pid_t pid = *number <= (1u << 22) ? static_cast<pid_t>(*number) : -1;
     auto machine = open_qemu(pid, options, {});
     // A guest may be named "1234".
@@ -301,7 +342,7 @@ Result<std::unique_ptr<Machine>> open_qemu_by_text(const std::string& text, cons
     const auto named = find_by_name(text);
     if (!named && named.error().code == Errc::not_found) return machine;
     if (!named) return named.error();
-    return open_qemu(named->pid, options, {});
+    return open_qemu_named(named->pid, text, options);
 }
 
 Result<std::unique_ptr<Machine>> open_qemu_by_socket(const std::string& socket, const OpenOptions& options) {

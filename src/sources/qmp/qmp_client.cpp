@@ -178,8 +178,8 @@ Result<json> parse_qmp_message(std::string_view text) {
     return message;
 }
 
-Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_path,
-                                                      std::chrono::milliseconds timeout) {
+Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_path, std::chrono::milliseconds timeout,
+                                                      std::int32_t wanted_peer) {
     const Clock::time_point deadline = Clock::now() + timeout;
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return io_error("making a socket for", socket_path, errno);
@@ -194,6 +194,11 @@ Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_
     std::unique_ptr<QmpClient> client(new QmpClient(std::move(fd), socket_path));
     if (::getsockopt(client->fd(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.pid > 0) {
         client->peer_pid_ = peer.pid;
+    }
+    if (wanted_peer > 0 && client->peer_pid_ > 0 && client->peer_pid_ != wanted_peer) {
+        return Error::with_text(Errc::stale, Origin::source,
+                                fmt::format("the monitor socket '{}' belongs to process {} by now, not to process {}",
+                                            socket_path, client->peer_pid_, wanted_peer));
     }
     VITRINE_CHECK(client->negotiate(deadline));
     return client;

@@ -31,9 +31,11 @@ public:
 
     // timeout: for the connection, the greeting and the negotiation together. socket_path: a path of any length, or
     // "@name" for a socket in the abstract namespace.
-    // Errors: busy (nobody greets us: another client is being served), permission, not_found, io, malformed.
-    static Result<std::unique_ptr<QmpClient>> connect(const std::string& socket_path,
-                                                      std::chrono::milliseconds timeout);
+    // peer: the process that must be the one that listens, as far as the kernel tells; -1: any.
+    // Errors: busy (nobody greets us: another client is being served), permission, not_found, io, malformed, stale (nobody
+    // listens, or another process than `peer`).
+    static Result<std::unique_ptr<QmpClient>> connect(const std::string& socket_path, std::chrono::milliseconds timeout,
+                                                      std::int32_t peer = -1);
 
     // The value of "return". A refusal by the monitor is Errc::unsupported when it does not know the command, else Errc::io.
     Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = nullptr);

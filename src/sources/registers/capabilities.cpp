@@ -34,10 +34,10 @@ public:
         }
         // For control registers the monitor is asked first: that touches no thread of it. MSRs under KVM come by ioctls
         // first: those hold up one vCPU for some microseconds, the device stream stops the guest for milliseconds.
-        const bool inject_first = may_inject(facts_) && (wanted == RegisterSet::all || !has_socket(facts_));
+        const bool inject_first = may_inject(facts_) && (wanted == RegisterSet::all || !has_socket());
         auto first = inject_first ? by_ioctl(wanted) : by_qmp(wanted);
         if (first) return first;
-        if (inject_first ? !has_socket(facts_) : !may_inject(facts_)) return first;
+        if (inject_first ? !has_socket() : !may_inject(facts_)) return first;
         auto second = inject_first ? by_qmp(wanted) : by_ioctl(wanted);
         return second ? second : first;
     }
@@ -45,6 +45,8 @@ public:
     [[nodiscard]] std::string_view route() const override { return route_; }
 
 private:
+    [[nodiscard]] bool has_socket() const { return vitrine::has_socket(facts_) && !guardian_->socket_is_held(); }
+
     Result<std::vector<VcpuState>> by_ioctl(RegisterSet wanted) {
         const auto msrs = wanted == RegisterSet::all ? kvm_msr_indices() : std::vector<std::uint32_t>{};
         const auto records = VITRINE_TRY(guardian_->read_vcpus(msrs));
@@ -56,8 +58,9 @@ private:
     }
 
     Result<std::vector<VcpuState>> by_qmp(RegisterSet wanted) {
-        if (!has_socket(facts_))
-            return Error::make(Errc::unsupported, Origin::source, "registers without a monitor socket");
+        if (guardian_->socket_is_held())
+            return Error::make(Errc::busy, Origin::source, "registers: another client holds the monitor socket");
+        if (!has_socket()) return Error::make(Errc::unsupported, Origin::source, "registers without a monitor socket");
         const std::string text = VITRINE_TRY(info_registers());
         auto states = VITRINE_TRY(parse_info_registers(text));
         route_ = "QMP";
@@ -74,8 +77,10 @@ private:
 
     Result<std::string> info_registers() {
         if (!guardian_->holds_qmp()) {
-            const auto client = VITRINE_TRY(QmpClient::connect(facts_.qmp_socket, facts_.options.qmp_timeout));
-            return client->hmp(kInfoRegisters);
+            const auto client = QmpClient::connect(facts_.qmp_socket, facts_.options.qmp_timeout, facts_.socket_peer);
+            if (!client && client.error().code == Errc::busy) guardian_->note_held_socket();
+            if (!client) return client.error();
+            return (*client)->hmp(kInfoRegisters);
         }
         const nlohmann::json command = {{"execute", "human-monitor-command"},
                                         {"arguments", {{"command-line", kInfoRegisters}}}};
@@ -89,13 +94,13 @@ private:
     MonitorFacts facts_;
     std::shared_ptr<Guardian> guardian_;
     std::mutex mutex_;
-    std::string_view route_ = may_inject(facts_) && !has_socket(facts_) ? "KVM ioctls in the monitor" : "QMP";
+    std::string_view route_ = may_inject(facts_) && !vitrine::has_socket(facts_) ? "KVM ioctls in the monitor" : "QMP";
 };
 
 class MonitorPause final : public PauseControl {
 public:
     MonitorPause(MonitorFacts facts, std::shared_ptr<Guardian> guardian)
-        : facts_(std::move(facts)), guardian_(std::move(guardian)), route_(has_socket(facts_) ? kQmp : kFreeze) {}
+        : facts_(std::move(facts)), guardian_(std::move(guardian)), route_(has_socket() ? kQmp : kFreeze) {}
     ~MonitorPause() override {
         if (depth_ != 0) (void)guardian_->resume();
     }
@@ -121,14 +126,16 @@ private:
     static constexpr std::string_view kQmp = "QMP stop";
     static constexpr std::string_view kFreeze = "monitor's threads stopped";
 
+    [[nodiscard]] bool has_socket() const { return vitrine::has_socket(facts_) && !guardian_->socket_is_held(); }
+
     Result<void> pause_now() {
         Result<void> by_qmp = Error::make(Errc::unsupported, Origin::source, "pausing without a monitor socket");
-        if (has_socket(facts_)) by_qmp = guardian_->pause_by_qmp();
+        if (has_socket()) by_qmp = guardian_->pause_by_qmp();
         route_ = kQmp;
         if (by_qmp) return {};
         // Not when the monitor has the request and did not answer: it may still carry it out.
         const Errc code = by_qmp.error().code;
-        if (has_socket(facts_) && code != Errc::busy && code != Errc::permission && code != Errc::io) return by_qmp;
+        if (has_socket() && code != Errc::busy && code != Errc::permission && code != Errc::io) return by_qmp;
         route_ = kFreeze;
         return guardian_->pause_by_freeze();
     }
@@ -143,8 +150,9 @@ private:
 }  // namespace
 
 std::shared_ptr<Guardian> make_guardian(const MonitorFacts& facts) {
-    return std::make_shared<Guardian>(GuardianTarget{
-        facts.pid, facts.options.use_qmp ? facts.qmp_socket : std::string(), facts.options.qmp_timeout, facts.is_qemu});
+    return std::make_shared<Guardian>(GuardianTarget{facts.pid,
+                                                     facts.options.use_qmp ? facts.qmp_socket : std::string(),
+                                                     facts.options.qmp_timeout, facts.is_qemu, facts.socket_peer});
 }
 
 std::unique_ptr<VcpuRegisters> make_registers(const MonitorFacts& facts, std::shared_ptr<Guardian> guardian) {

@@ -24,7 +24,8 @@ struct MonitorFacts {
     bool is_kvm = false;     // has vCPU file descriptors of KVM
     std::string qmp_socket;  // a path that can be reached from here, or empty
     OpenOptions options;
-    bool is_qemu = true;  // its seccomp filter, if any, lets ioctl pass even where that cannot be checked
+    bool is_qemu = true;            // its seccomp filter, if any, lets ioctl pass even where that cannot be checked
+    std::int32_t socket_peer = -1;  // the process that must be the one that listens on the socket; -1: any
 };
 
 std::shared_ptr<Guardian> make_guardian(const MonitorFacts& facts);

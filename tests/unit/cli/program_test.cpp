@@ -291,6 +291,13 @@ TEST(Program, ListShowsMachines) {
     EXPECT_TRUE(json[0]["vcpus"].is_null());
     EXPECT_EQ(run(script, {"list", "--columns", "pid,target", "-f", "csv", "--no-header"}).out, "4711,qemu:web1\n");
     EXPECT_EQ(run(script, {"list", "--columns", "nope"}).code, 2);
+    // Columns that few machines have something in are not shown for nothing.
+    EXPECT_THAT(one.out, testing::Not(testing::AnyOf(HasSubstr("libvirt_domain"), HasSubstr("qmp_targets"))));
+    script.machines[0].libvirt_domain = "web-domain";
+    script.machines[0].qmp_targets = {"qmp:/run/a", "qmp:/run/b"};
+    EXPECT_THAT(run(script, {"list"}).out, testing::AllOf(HasSubstr("web-domain"), HasSubstr("qmp:/run/a qmp:/run/b")));
+    script.machines[0].memory_bytes = 0;
+    EXPECT_TRUE(nlohmann::json::parse(run(script, {"list", "-f", "json"}).out)[0]["memory"].is_null());
 }
 
 TEST(Program, Schema) {

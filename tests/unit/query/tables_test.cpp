@@ -133,6 +133,20 @@ TEST(Tables, NoRegistersIsSaid) {
     EXPECT_EQ(answer.report.error().code, Errc::unsupported);
 }
 
+TEST(Tables, MemoryThatCannotBeReachedIsSaid) {
+    const SyntheticGuest made(description());
+    for (const bool live : {false, true}) {
+        auto machine = made.machine(made.vcpus());
+        machine->live = live;
+        machine->set_uncovered("256 MiB are missing");
+        auto guest = attach(std::move(machine));
+        ASSERT_TRUE(guest);
+        const Answer answer = ask(**guest, "processes");
+        ASSERT_TRUE(answer.report);
+        EXPECT_NE(answer.rows.all_diagnostics().find("256 MiB are missing"), std::string::npos);
+    }
+}
+
 // More rows than are held back: given out as they come, and all of them.
 TEST(Tables, ManyRowsOfARunningGuestAreAllGivenOut) {
     const SyntheticGuest made(description());

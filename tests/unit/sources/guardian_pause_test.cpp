@@ -129,6 +129,10 @@ public:
         const std::lock_guard lock(mutex_);
         status_ = std::move(status);
     }
+    void set_migration(std::string status) {
+        const std::lock_guard lock(mutex_);
+        migration_ = std::move(status);
+    }
     [[nodiscard]] std::vector<std::string> commands() {
         const std::lock_guard lock(mutex_);
         return commands_;
@@ -145,8 +149,10 @@ private:
         }
     }
     void talk(int client) {
-        if (greets_)
-            say(client, R"({"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}})");
+        static constexpr std::string_view kGreeting =
+            R"({"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}})";
+        // A client may have looked who we are and gone.
+        if (greets_ && ::send(client, kGreeting.data(), kGreeting.size(), MSG_NOSIGNAL) < 0) return;
         std::string pending;
         while (!ending_) {
             pollfd entry{client, POLLIN, 0};
@@ -171,6 +177,8 @@ private:
             return say(client, R"({"return": {"status": ")" + status_ + R"(", "running": )" +
                                    (status_ == "running" ? "true" : "false") + "}}");
         }
+        if (command == "query-migrate" && !migration_.empty())
+            return say(client, R"({"return": {"ram": {"status": "none"}, "status": ")" + migration_ + R"("}})");
         if (command == "stop") status_ = "paused";
         if (command == "cont") status_ = "running";
         say(client,
@@ -188,6 +196,7 @@ private:
     std::atomic<bool> ending_ = false;
     std::mutex mutex_;
     std::string status_ = "running";
+    std::string migration_;  // empty: there was none
     std::vector<std::string> commands_;
 };
 
@@ -285,6 +294,46 @@ TEST(Guardian, DoesNotContinueWhatFailedMeanwhile) {
     monitor.set_status("internal-error");
     ASSERT_TRUE(guardian.resume());
     EXPECT_EQ(monitor.status(), "internal-error");
+}
+
+// One that is stopped when it leaves arrives stopped.
+TEST(Guardian, AGuestThatMigratesIsNotPaused) {
+    const Counting target;
+    FakeMonitor monitor;
+    Guardian guardian({target.pid(), monitor.path(), 500ms, false});
+    for (const char* state : {"setup", "active", "device", "pre-switchover", "wait-unplug", "postcopy-active", "colo",
+                              "cancelling", "a state of years to come"}) {
+        monitor.set_migration(state);
+        const auto paused = guardian.pause_by_qmp();
+        ASSERT_FALSE(paused) << state;
+        EXPECT_NE(paused.error().to_string().find("migrated"), std::string::npos);
+        EXPECT_FALSE(guardian.device_state());
+        EXPECT_FALSE(guardian.holds_qmp());
+    }
+    // Nor by the other route: the threads that carry the memory over would stand still as well.
+    const MonitorFacts facts{target.pid(), false, monitor.path(), {}, true};
+    EXPECT_FALSE(make_pause_control(facts)->pause());
+    EXPECT_TRUE(target.moves());
+    for (const std::string& command : monitor.commands()) EXPECT_EQ(command.find("query-"), 0u) << command;
+    for (const char* state : {"none", "completed", "failed", "cancelled"}) {
+        monitor.set_migration(state);
+        ASSERT_TRUE(guardian.pause_by_qmp()) << state;
+        EXPECT_EQ(monitor.status(), "paused");
+        ASSERT_TRUE(guardian.resume());
+    }
+}
+
+TEST(Guardian, AnotherProcessOnTheSocketIsNotTalkedTo) {
+    const Counting target;
+    FakeMonitor monitor;  // this process listens
+    Guardian guardian({target.pid(), monitor.path(), 500ms, false, target.pid()});
+    const auto paused = guardian.pause_by_qmp();
+    ASSERT_FALSE(paused);
+    EXPECT_NE(paused.error().to_string().find("does not belong"), std::string::npos);
+    EXPECT_TRUE(monitor.commands().empty());
+    Guardian right({target.pid(), monitor.path(), 500ms, false, ::getpid()});
+    ASSERT_TRUE(right.pause_by_qmp());
+    ASSERT_TRUE(right.resume());
 }
 
 TEST(Guardian, AMonitorThatDoesNotGreetIsBusy) {

@@ -16,6 +16,7 @@
 #include "sources/host/maps.h"
 #include "sources/host/open_files.h"
 #include "sources/host/process.h"
+#include "sources/host/trace_rights.h"
 #include "sources/host/unix_sockets.h"
 #include "vitrine/machine/machine.h"
 
@@ -181,6 +182,48 @@ TEST(HostProcess, KernelThreadsAndOthersAreNotEnding) {
     for (const pid_t pid : {::getpid(), pid_t{2}}) {
         const auto process = HostProcess::open(pid);
         EXPECT_TRUE(!process || process->check_not_ending()) << pid;
+    }
+}
+
+TEST(TraceRights, SaysWhatIsReallyInTheWay) {
+    const auto what = [](const TraceRights& rights, int error = EPERM) {
+        const Obstacle obstacle = trace_obstacle(rights, error);
+        EXPECT_FALSE(obstacle.mend.empty());
+        return obstacle.what;
+    };
+    using testing::AllOf;
+    using testing::HasSubstr;
+    using testing::Not;
+    const auto missing = HasSubstr("CAP_SYS_PTRACE is missing");
+    EXPECT_THAT(what({}), missing);
+    EXPECT_THAT(what({.yama_scope = 0}), AllOf(missing, Not(HasSubstr("yama"))));
+    EXPECT_THAT(what({.yama_scope = 1}), AllOf(missing, HasSubstr("ptrace_scope 1")));
+    EXPECT_THAT(what({.yama_scope = 3}), AllOf(Not(missing), HasSubstr("ptrace_scope is 3")));
+    EXPECT_THAT(what({.has_capability = true, .yama_scope = 3}), HasSubstr("ptrace_scope is 3"));
+    EXPECT_THAT(what({.has_capability = true, .yama_scope = 2}), HasSubstr("refuses all the same"));
+    EXPECT_THAT(what({.has_capability = true, .is_filtered = true}), HasSubstr("seccomp"));
+    EXPECT_THAT(what({.has_capability = true, .is_filtered = true, .in_user_namespace = true}), HasSubstr("namespace"));
+    EXPECT_THAT(what({.has_capability = true, .confinement = "docker-default (enforce)"}), HasSubstr("docker-default"));
+    EXPECT_THAT(what({.has_capability = true, .is_filtered = true}, ENOSYS), HasSubstr("seccomp"));
+    EXPECT_THAT(what({.has_capability = true}, ENOSYS), AllOf(HasSubstr("kernel"), Not(HasSubstr("CAP_"))));
+    EXPECT_EQ(process_error(1, ENOSYS, "reading").code, Errc::unsupported);
+    EXPECT_EQ(process_error(1, EPERM, "reading").code, Errc::permission);
+}
+
+TEST(TraceRights, OfThisProcess) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        // CapEff of a process that gave up everything: user 65534 has none.
+        if (::setuid(65534) == 0) ::_exit(own_trace_rights().has_capability ? 1 : 0);
+        ::_exit(own_trace_rights().has_capability ? 1 : 0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    const TraceRights rights = own_trace_rights();
+    if (::getuid() == 0 && !rights.in_user_namespace) {
+        EXPECT_EQ(rights.has_capability,
+                  process_error(1, EPERM, "x").to_string().find("is missing") == std::string::npos);
     }
 }
 

@@ -74,6 +74,15 @@ TEST(QemuCommandLine, Machines) {
     EXPECT_EQ(parse({"-smp", "4,sockets=2"}).vcpus, 4u);
     EXPECT_EQ(parse({"-smp", "cpus=8"}).vcpus, 8u);
     EXPECT_EQ(parse({"-smp", "999999999"}).vcpus, 1u);
+    EXPECT_EQ(parse({"-smp", "sockets=2,cores=3,threads=2"}).vcpus, 12u);
+    EXPECT_EQ(parse({"-smp", "sockets=2,dies=2,clusters=3,cores=2"}).vcpus, 24u);
+    EXPECT_EQ(parse({"-smp", "2,sockets=4,maxcpus=4"}).vcpus, 2u);
+    EXPECT_EQ(parse({"-smp", "maxcpus=6,cores=3"}).vcpus, 6u);
+    EXPECT_EQ(parse({"-M", "q35,smp.cpus=3"}).vcpus, 3u);
+    EXPECT_EQ(parse({"-smp", "sockets=4294967296,cores=4294967296"}).vcpus, 1u);
+    EXPECT_TRUE(parse({}).vcpus_are_known);
+    EXPECT_FALSE(parse({"-readconfig", "x"}).vcpus_are_known);
+    EXPECT_TRUE(parse({"-readconfig", "x", "-smp", "2"}).vcpus_are_known);
 }
 
 TEST(QemuCommandLine, ValuesThatLookLikeOptions) {
@@ -117,6 +126,9 @@ TEST(QemuCommandLine, Libvirt) {
          "-device",
          R"({"driver":"pc-dimm","memdev":"memdimm0","id":"dimm0"})"});
     EXPECT_EQ(line.name, "web1");
+    EXPECT_TRUE(line.by_libvirt);
+    EXPECT_FALSE(parse({"-name", "guest=web1,debug-threads=on"}).by_libvirt);
+    EXPECT_THAT(line.chardev_fds, ElementsAre(31));
     EXPECT_EQ(line.machine, "pc-q35-7.2");
     EXPECT_EQ(line.memory_size, 4 * kGiB);
     ASSERT_EQ(line.backends.size(), 1u);
@@ -128,6 +140,9 @@ TEST(QemuCommandLine, Libvirt) {
     ASSERT_EQ(line.qmp_sockets.size(), 1u);
     EXPECT_EQ(line.qmp_sockets[0].fd, 31);
     EXPECT_THAT(line.device_backends, ElementsAre("memdimm0"));
+    EXPECT_THAT(line.ram_devices, ElementsAre("memdimm0"));
+    EXPECT_THAT(parse({"-device", "ivshmem-plain,memdev=sh"}).ram_devices, ElementsAre());
+    EXPECT_THAT(parse({"-device", "virtio-mem-pci,memdev=v"}).ram_devices, ElementsAre("v"));
 }
 
 TEST(QemuCommandLine, NumaNodesByNumber) {

@@ -302,6 +302,83 @@ TEST(PlanFromMaps, PluggedMemoryIsNamed) {
     EXPECT_THAT(plan->notes, ElementsAre(HasSubstr("256 MiB")));
 }
 
+// A block with its guard page behind it.
+std::vector<HostMapping> blocks_of(const std::vector<std::uint64_t>& sizes_mib) {
+    std::vector<std::tuple<std::uint64_t, std::uint64_t, const char*, const char*>> rows;
+    std::uint64_t at = kBase;
+    for (const std::uint64_t mib : sizes_mib) {
+        rows.push_back({at, mib, "rw-p", ""});
+        rows.push_back({at + mib * kMiB, 0, "---p", ""});
+        at += 2 * kGiB;
+    }
+    return maps_of(rows);
+}
+
+TEST(PlanFromMaps, PluggedMemoryOfADeclaredSizeIsNamed) {
+    QemuCommandLine line;
+    line.memory_size = 512 * kMiB;
+    line.size_is_known = true;
+    EXPECT_EQ(plan_from_command_line(line, blocks_of({512, 512}))->uncovered, "") << "no room for more was asked for";
+    line.max_memory = 4 * kGiB;
+    EXPECT_EQ(plan_from_command_line(line, blocks_of({512}))->uncovered, "");
+    // As large as main memory.
+    const auto same = plan_from_command_line(line, blocks_of({512, 512}));
+    ASSERT_TRUE(same);
+    EXPECT_THAT(same->notes, ElementsAre(HasSubstr("one of the mappings of 512 MiB")));
+    EXPECT_THAT(same->uncovered, HasSubstr("one of the mappings of 512 MiB"));
+    // As large as the backend of main memory.
+    line.memory_backend = "m0";
+    line.backends = {{"memory-backend-ram", "m0", 512 * kMiB, ""}};
+    EXPECT_THAT(plan_from_command_line(line, blocks_of({512, 512, 512}))->notes,
+                ElementsAre(HasSubstr("of 512 MiB"), HasSubstr("of 512 MiB")));
+    // As large as a node's, of several.
+    line.memory_size = 768 * kMiB;
+    line.memory_backend.clear();
+    line.backends = {{"memory-backend-ram", "a", 512 * kMiB, ""}, {"memory-backend-ram", "b", 256 * kMiB, ""}};
+    line.numa_backends = {"a", "b"};
+    EXPECT_EQ(plan_from_command_line(line, blocks_of({512, 256}))->uncovered, "");
+    EXPECT_THAT(plan_from_command_line(line, blocks_of({512, 256, 256}))->uncovered, HasSubstr("of 256 MiB"));
+}
+
+TEST(PlanFromMaps, EqualBlocksThatAKernelCannotTellApartAreSaid) {
+    QemuCommandLine line;
+    line.size_is_known = true;
+    const auto doubt = [&](const std::vector<std::uint64_t>& sizes) {
+        line.backends.clear();
+        line.numa_backends.clear();
+        line.memory_size = 0;
+        for (const std::uint64_t mib : sizes) {
+            const std::string id = fmt::format("n{}", line.backends.size());
+            line.backends.push_back({"memory-backend-ram", id, mib * kMiB, ""});
+            line.numa_backends.push_back(id);
+            line.memory_size += mib * kMiB;
+        }
+        return plan_from_command_line(line, blocks_of(sizes))->uncovered;
+    };
+    const auto said = HasSubstr("same size");
+    EXPECT_EQ(doubt({512}), "");
+    EXPECT_EQ(doubt({512, 256}), "");
+    EXPECT_EQ(doubt({512, 512}), "") << "where the kernel is, the other is not";
+    EXPECT_THAT(doubt({512, 512, 512}), said);
+    EXPECT_THAT(doubt({1024, 256, 256}), said);
+    EXPECT_EQ(doubt({1024, 512, 256}), "");
+}
+
+TEST(PlanFromMaps, MemoryOfDevicesIsNamedOnce) {
+    QemuCommandLine line;
+    line.memory_size = 512 * kMiB;
+    line.size_is_known = true;
+    line.max_memory = 4 * kGiB;
+    line.backends = {{"memory-backend-ram", "d", 512 * kMiB, ""}, {"memory-backend-ram", "sh", 256 * kMiB, ""}};
+    line.device_backends = {"d", "sh"};
+    line.ram_devices = {"d"};
+    const auto plan = plan_from_command_line(line, blocks_of({512, 512, 256}));
+    ASSERT_TRUE(plan);
+    EXPECT_THAT(plan->notes, ElementsAre(HasSubstr("'d'"), HasSubstr("'sh'")));
+    EXPECT_THAT(plan->uncovered, testing::AllOf(HasSubstr("'d'"), testing::Not(HasSubstr("'sh'"))));
+    EXPECT_THAT(plan_from_command_line(line, blocks_of({512, 512, 256, 256}))->uncovered, HasSubstr("of 256 MiB"));
+}
+
 TEST(Backing, RemappedMemoryIsNoticed) {
     const auto whole = maps_of({{kBase, 64, "rw-s", "/f"}});
     EXPECT_TRUE(are_still_mapped(whole, whole));
