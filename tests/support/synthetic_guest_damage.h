@@ -149,6 +149,28 @@ inline void many_forged_roots(SyntheticGuest& g) {
     }
 }
 
+// All modules share one table of symbols, as large as a module's may be, whose names are all the same long string.
+inline void module_symbols_aliased(SyntheticGuest& g) {
+    constexpr std::uint32_t kSymbols = 1u << 17;
+    const Gva table = g.alloc(kSymbols * 24);
+    const Gva name = g.alloc(512);
+    g.put_text(name, std::string(511, 'A') + '\0');
+    struct {
+        std::uint32_t name = 0;
+        std::uint8_t info = 'T', other = 0;
+        std::uint16_t section = 1;
+        std::uint64_t value = SyntheticGuest::kModules, size = 0;
+    } const symbol;
+    static_assert(sizeof symbol == 24);
+    const auto bytes = std::as_bytes(std::span(&symbol, 1));
+    for (std::uint32_t i = 0; i < kSymbols; ++i) g.ram.write(g.physical(table.wrap_plus(i * 24)), bytes);
+    for (const auto& m : g.modules) {
+        g.set(m.kallsyms, "mod_kallsyms.symtab", table);
+        g.set(m.kallsyms, "mod_kallsyms.strtab", name);
+        g.set32(m.kallsyms, "mod_kallsyms.num_symtab", kSymbols);
+    }
+}
+
 }  // namespace damage
 
 inline const std::map<std::string, Damage, std::less<>>& damages() {
@@ -219,15 +241,7 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
          [](G& g) {
              for (const auto& m : g.modules) g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 0xffff'ffff);
          }},
-        {"module_symbols_aliased",
-         [](G& g) {
-             const Gva text = endless_string(g);
-             for (const auto& m : g.modules) {
-                 g.set(m.kallsyms, "mod_kallsyms.symtab", text);
-                 g.set(m.kallsyms, "mod_kallsyms.strtab", text);
-                 g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 1u << 20);
-             }
-         }},
+        {"module_symbols_aliased", module_symbols_aliased},
         {"module_users_in_a_circle",
          [](G& g) {
              const Gva head = g.member(g.modules[0].address, "module.source_list");
