@@ -53,11 +53,17 @@ KernelSymbols look_up_symbols(const ImageRegion& region, const KallsymsLayout& l
     return symbols;
 }
 
+bool is_out_of_patience(const ProveOptions& options) {
+    return options.patience != nullptr && options.patience->is_exhausted();
+}
+
 // Finds the symbol table whose _text is the image's own first page.
-Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, std::vector<MappedRun> places) {
+Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, const ProveOptions& options,
+                          std::vector<MappedRun> places) {
     Error last = Error::with_text(Errc::not_found, Origin::symbols,
                                   "no kernel symbol table (kallsyms) in the image's data");
     for (const MappedRun& place : places) {
+        if (is_out_of_patience(options)) break;
         StepTimer read_step(kernel.steps, "read the kernel's read-only data");
         auto region = read_region(memory, kernel.image, place.va, std::min(place.size, kMaxRegion));
         if (!region) {
@@ -73,6 +79,7 @@ Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, std::vec
             continue;
         }
         for (const KallsymsLayout& layout : *layouts) {
+            if (is_out_of_patience(options)) break;
             KernelSymbols symbols = look_up_symbols(*region, layout);
             if (symbols.get(SymbolId::text) != kernel.image.text_va) {
                 last = refused(fmt::format("the symbol table at {:#x} belongs to another image: its _text is not {:#x}",
@@ -288,7 +295,7 @@ Result<ProvenKernel> prove_kernel(PhysicalMemory& memory, KernelImage image, con
     std::sort(places.begin(), places.end(), [](const MappedRun& a, const MappedRun& b) { return a.size > b.size; });
     if (places.size() > 4) places.resize(4);
     places.push_back(whole_image(kernel.image));
-    VITRINE_CHECK(take_symbols(memory, kernel, std::move(places)));
+    VITRINE_CHECK(take_symbols(memory, kernel, options, std::move(places)));
     kernel.checks.push_back(fmt::format("the symbol table is consistent: {} symbols, _text is the image's first page",
                                         kernel.kallsyms.num_syms));
     VITRINE_CHECK(check_image(memory, kernel));
