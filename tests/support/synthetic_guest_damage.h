@@ -181,6 +181,15 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
         {"phys_base",
          [](G& g) { g.put(g.symbol("phys_base"), g.get<std::uint64_t>(g.symbol("phys_base")) + 0x20'0000); }},
         {"init_top_pgt", [](G& g) { g.ram.write_value(g.root().wrap_plus(511 * 8), std::uint64_t{0}); }},
+        {"btf_decoys",
+         [](G& g) {
+             // A header alone, one whose sections reach far, and one whose types are none.
+             const std::uint32_t headers[][6] = {{0x0001eb9f, 24, 0, 0, 0, 1},
+                                                 {0x0001eb9f, 24, 0, 0x4000'0000, 0x4000'0000, 16},
+                                                 {0x0001eb9f, 24, 0, 0x9'0000, 0x9'0000, 0x1000}};
+             for (std::uint64_t i = 0; i < std::size(headers); ++i)
+                 g.ram.write(g.physical(g.btf.wrap_minus(0x400 - i * 0x100)), std::as_bytes(std::span(headers[i])));
+         }},
         {"btf_magic", [](G& g) { g.put(g.btf, std::uint16_t{0x1234}); }},
         {"btf_cut_short",
          [](G& g) {
