@@ -131,6 +131,22 @@ TEST(Forgeries, VmcoreinfoPagesThatLeadNowhere) {
     EXPECT_EQ((*guest)->kernel().text_va, made.text);
 }
 
+// Copies of the kernel's own top-level table, inside its image: each is worth a full look.
+TEST(Forgeries, MoreVmcoreinfoPagesThanAreTried) {
+    SyntheticGuest made(high_guest());
+    damages().at("banner")(made);
+    constexpr std::uint64_t kCopies = 70;
+    const Gpa copies = made.physical(made.symbol("_end").wrap_minus(kCopies * kPageSize));
+    Page top;
+    made.ram.read(made.root(), top);
+    for (std::uint64_t i = 0; i < kCopies; ++i) made.ram.write(copies.wrap_plus(i * kPageSize), top);
+    const auto guest = attach_over(made, FindRoute::vmcoreinfo, [&](std::uint64_t number, Page& page) {
+        if (number < kCopies) put_text(page, vmcoreinfo(made, copies.wrap_plus(number * kPageSize)));
+    });
+    ASSERT_FALSE(guest);
+    EXPECT_THAT(guest.error().to_string(), ::testing::HasSubstr("gave up at the limit of candidates"));
+}
+
 // Digits in UTF-16 all over, and token tables without names.
 TEST(Forgeries, AnchorsOfSymbolTablesThatAreNone) {
     const SyntheticGuest made(high_guest());
