@@ -153,9 +153,10 @@ TEST(Forgeries, AnchorsOfSymbolTablesThatAreNone) {
     std::vector<std::byte> tokens(made.kallsyms_layout.token_index + 512 - made.kallsyms_layout.token_table);
     made.ram.read(made.physical(made.kallsyms_region.wrap_plus(made.kallsyms_layout.token_table)), tokens);
     const auto guest = attach_over(made, FindRoute::scan, [&](std::uint64_t number, Page& page) {
-        constexpr std::uint64_t kApart = (2u << 20) / kPageSize;
-        if (number % kApart == 0 && number / kApart < 80) {
-            std::memcpy(page.data(), tokens.data(), std::min(tokens.size(), page.size()));
+        constexpr std::uint64_t kApart = (4u << 20) / kPageSize;  // each in front of its chunk
+        const std::uint64_t offset = number % kApart * kPageSize;
+        if (offset < tokens.size() && number / kApart < 70) {
+            std::memcpy(page.data(), tokens.data() + offset, std::min(tokens.size() - offset, page.size()));
         } else if (number % 8 == 1) {
             for (std::size_t i = 0; i < 2000; i += 2) page[i] = static_cast<std::byte>('0' + i / 2 % 10);
         }
