@@ -12,7 +12,6 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t kMaxArenaBytes = std::size_t{1} << 30;  // offsets are 32-bit
 constexpr std::size_t kMaxSymbols = std::size_t{1} << 30;
 constexpr std::size_t kMaxModules = 0xffff;
 
@@ -101,10 +100,13 @@ std::uint16_t SymbolTableBuilder::add_module(std::string_view name) {
     return static_cast<std::uint16_t>(names.size() - 1);
 }
 
+void SymbolTableBuilder::limit_names(std::size_t bytes) {
+    names_end_ = std::min(names_end_, table_.arena_.size() + bytes);
+}
+
 bool SymbolTableBuilder::add(Gva address, std::string_view name, char type, std::uint16_t module) {
     name = name.substr(0, name.find('\0'));
-    if (table_.arena_.size() + name.size() + 1 > kMaxArenaBytes || table_.addresses_.size() >= kMaxSymbols)
-        return false;
+    if (table_.arena_.size() + name.size() + 1 > names_end_ || table_.addresses_.size() >= kMaxSymbols) return false;
     table_.addresses_.push_back(address.value);
     table_.names_.push_back(static_cast<std::uint32_t>(table_.arena_.size()));
     table_.types_.push_back(type);

@@ -1,8 +1,9 @@
 // A whole guest with some of its memory changed: found, understood, and asked for its tables. Nothing may crash, hang or grow without bound,
 // whatever the memory holds.
 //
-// The input: one byte that chooses a base image and how the kernel is found, then changes of 4 + n bytes: which part of memory (1), where in
-// it (2), how many bytes (1, at most 16), and the bytes. VITRINE_FUZZ_IMAGE=FILE takes a raw image of a real guest instead.
+// The input: one byte that chooses a base image and the route by which the kernel is found, one of flags (see Manner), then changes of 4 + n
+// bytes: which part of memory (1), where in it (2), how many bytes (1, at most 16), and the bytes. VITRINE_FUZZ_IMAGE=FILE takes a raw image
+// of a real guest instead.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,12 +13,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "os/linux/find/prove.h"
+#include "os/linux/module_btf.h"
 #include "support/synthetic_guest.h"
 #include "vitrine/guest/linux_guest.h"
 #include "vitrine/query/table.h"
@@ -206,31 +210,100 @@ struct Sink final : RowSink {
     std::size_t rows = 0;
 };
 
-}  // namespace
+// How the guest is read, from the input's second byte.
+struct Manner {
+    bool live = false;    // a machine that runs
+    bool cached = false;  // attached to twice, with a cache of profiles between
+    bool module_types = false;
+    bool two_layouts = false;     // a wrong layout is offered first
+    std::size_t still_reads = 0;  // after so many its memory changes under the reader; 0: never
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    static std::vector<Base> bases = make_bases();
-    if (size == 0) return 0;
-    Base& base = bases[data[0] % bases.size()];
-    const Changes changes(base, std::span(data, size).subspan(1));
-    const bool registers = data[0] < 128;
-    AttachOptions options;
-    options.use_cache = false;
-    options.only_route = registers ? FindRoute::registers : FindRoute::page_tables;
-    auto machine = std::make_unique<SyntheticMachine>(base.store, std::vector{base.layout},
-                                                      registers ? base.vcpus : std::vector<VcpuState>{});
-    const auto guest = Guest::attach(std::move(machine), options);
-    if (!guest) {
-        require(!guest.error().to_string().empty());
-        return 0;
+    explicit Manner(std::uint8_t byte)
+        : live((byte & 1) != 0),
+          cached((byte & 2) != 0),
+          module_types((byte & 4) != 0),
+          two_layouts((byte & 8) != 0),
+          still_reads((byte >> 4) == 0 ? 0 : std::size_t{1} << (byte >> 4)) {}
+};
+
+// Empty at the beginning of each run.
+class CacheFolder {
+public:
+    CacheFolder() {
+        std::string name = (std::filesystem::temp_directory_path() / "vitrine-fuzz-XXXXXX").string();
+        require(mkdtemp(name.data()) != nullptr);
+        path_ = name;
     }
+    CacheFolder(const CacheFolder&) = delete;
+    CacheFolder& operator=(const CacheFolder&) = delete;
+    ~CacheFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] std::string path() const { return path_.string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+std::unique_ptr<SyntheticMachine> make_machine(const Base& base, const Manner& manner, FindRoute route) {
+    std::shared_ptr<RamStore> store = base.store;
+    if (manner.still_reads != 0) {
+        auto filter = std::make_shared<vitrine::test::StoreFilter>(store);
+        filter->alter = [after = manner.still_reads](std::size_t number, StoreReadOp& op) {
+            if (number < after || op.out.empty()) return;
+            op.out[number * 0x9e37 % op.out.size()] ^= static_cast<std::byte>(1u << number % 8);
+        };
+        store = filter;
+    }
+    std::vector<MemoryLayout> layouts{base.layout};
+    if (manner.two_layouts) {
+        const std::uint64_t size = store->size();
+        MemoryLayout wrong = MemoryLayout::with_hole(size, size / 2 / kPageSize * kPageSize, "wrong");
+        wrong.certain = layouts.front().certain = false;
+        layouts.insert(layouts.begin(), std::move(wrong));
+    }
+    auto machine = std::make_unique<SyntheticMachine>(
+        std::move(store), std::move(layouts), route == FindRoute::registers ? base.vcpus : std::vector<VcpuState>{});
+    machine->live = manner.live;
+    return machine;
+}
+
+void ask_everything(Guest& guest, const Manner& manner, bool symbols) {
     for (const std::string_view name : {"processes", "process_threads", "kernel_modules"}) {
         const Table& table = *find_table(name);
         QueryContext context;
         context.budget = {4096, std::chrono::milliseconds(500)};
         Sink sink(table.spec.columns.size());
-        (void)run_table(table, **guest, context, sink);
+        (void)run_table(table, guest, context, sink);
     }
-    if (size % 8 == 0) (void)(*guest)->symbols();
+    if (manner.module_types) (void)linux_os::list_module_btf(*guest.as_linux(), {64, std::chrono::milliseconds(500)});
+    if (manner.live) (void)guest.verify();
+    if (symbols) (void)guest.symbols();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    static std::vector<Base> bases = make_bases();
+    if (size < 2) return 0;
+    Base& base = bases[data[0] % bases.size()];
+    const Manner manner(data[1]);
+    const Changes changes(base, std::span(data, size).subspan(2));
+    constexpr std::array kRoutes = {FindRoute::registers, FindRoute::page_tables, FindRoute::vmcoreinfo,
+                                    FindRoute::scan};
+    const FindRoute route = kRoutes[data[0] / 64];
+    std::optional<CacheFolder> cache;
+    if (manner.cached) cache.emplace();
+    AttachOptions options;
+    options.use_cache = manner.cached;
+    if (cache) options.cache_directory = cache->path();
+    options.only_route = route;
+    options.patience = std::chrono::milliseconds(5000);
+    for (int attempt = 0; attempt < (manner.cached ? 2 : 1); ++attempt) {
+        const auto guest = Guest::attach(make_machine(base, manner, route), options);
+        if (guest) ask_everything(**guest, manner, size % 8 == 0);
+        else require(!guest.error().to_string().empty());
+    }
     return 0;
 }

@@ -1,9 +1,12 @@
 // BTF from a guest: parse, then ask everything of what was accepted. The first byte says where the input is cut into a
-// base and a split blob (0: no split).
+// base and a split blob (0: no split; 255: the rest is a pattern of which a large blob is made, see blown_up()).
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "vitrine/types/catalog.h"
 
@@ -49,11 +52,39 @@ void exercise(const TypeCatalog& types) {
     }
 }
 
+// Up to 2 MiB out of a few bytes: a record again and again, each naming a string a little further on, and one string again and again.
+// Finds what takes longer the larger it is.
+std::vector<std::byte> blown_up(std::span<const std::byte> pattern) {
+    if (pattern.size() < 5 + 12) return {};
+    const auto number = [&](std::size_t i) { return std::to_integer<std::uint32_t>(pattern[i]); };
+    const std::span<const std::byte> record = pattern.subspan(5,
+                                                              std::min<std::size_t>(pattern.size() - 5, 4096) / 4 * 4);
+    const auto record_size = static_cast<std::uint32_t>(record.size());
+    const std::uint32_t types = number(0) * 4096 / record_size * record_size, strings = (number(1) + 1) * 4096;
+    const std::uint32_t name_step = number(2), string_length = number(3) * 4 + number(4) + 1;
+    std::vector<std::byte> blob(24 + std::size_t{types} + strings, std::byte{'A'});
+    const std::uint32_t header[] = {0x0001eb9f, 24, 0, types, types, strings};
+    std::memcpy(blob.data(), header, sizeof header);
+    std::uint32_t name = 1;
+    for (std::size_t at = 0; at < types; at += record.size()) {
+        std::memcpy(blob.data() + 24 + at, record.data(), record.size());
+        std::memcpy(blob.data() + 24 + at, &name, 4);
+        name = (name + name_step) % strings;
+    }
+    for (std::size_t at = 0; at < strings; at += string_length) blob[24 + std::size_t{types} + at] = std::byte{0};
+    blob.back() = std::byte{0};
+    return blob;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
     const auto bytes = std::as_bytes(std::span(data, size)).subspan(1);
+    if (data[0] == 255) {
+        if (const auto types = vitrine::parse_btf(blown_up(bytes), "fuzz")) exercise(**types);
+        return 0;
+    }
     const std::size_t cut = std::size_t{data[0]} * 8;
     (void)vitrine::btf_extent(bytes);
     if (cut == 0 || cut >= bytes.size()) {

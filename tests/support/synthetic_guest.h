@@ -33,7 +33,7 @@ struct GuestDescription {
     bool absolute_percpu = false;
     bool permissions = true;     // false: the whole image is writable and executable
     bool small_pages = false;    // the image is mapped by 4 KiB pages
-    std::string btf = "kernel";  // kernel, none
+    std::string btf = "kernel";  // kernel, none, unnamed (no symbols for it)
     bool vmcoreinfo = true;
     bool phys_base_symbol = true;
     bool boot_clock = true;  // tk_core

@@ -149,6 +149,28 @@ inline void many_forged_roots(SyntheticGuest& g) {
     }
 }
 
+// All modules share one table of symbols, as large as a module's may be, whose names are all the same long string.
+inline void module_symbols_aliased(SyntheticGuest& g) {
+    constexpr std::uint32_t kSymbols = 1u << 17;
+    const Gva table = g.alloc(kSymbols * 24);
+    const Gva name = g.alloc(512);
+    g.put_text(name, std::string(511, 'A') + '\0');
+    struct {
+        std::uint32_t name = 0;
+        std::uint8_t info = 'T', other = 0;
+        std::uint16_t section = 1;
+        std::uint64_t value = SyntheticGuest::kModules, size = 0;
+    } const symbol;
+    static_assert(sizeof symbol == 24);
+    const auto bytes = std::as_bytes(std::span(&symbol, 1));
+    for (std::uint32_t i = 0; i < kSymbols; ++i) g.ram.write(g.physical(table.wrap_plus(i * 24)), bytes);
+    for (const auto& m : g.modules) {
+        g.set(m.kallsyms, "mod_kallsyms.symtab", table);
+        g.set(m.kallsyms, "mod_kallsyms.strtab", name);
+        g.set32(m.kallsyms, "mod_kallsyms.num_symtab", kSymbols);
+    }
+}
+
 }  // namespace damage
 
 inline const std::map<std::string, Damage, std::less<>>& damages() {
@@ -159,6 +181,15 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
         {"phys_base",
          [](G& g) { g.put(g.symbol("phys_base"), g.get<std::uint64_t>(g.symbol("phys_base")) + 0x20'0000); }},
         {"init_top_pgt", [](G& g) { g.ram.write_value(g.root().wrap_plus(511 * 8), std::uint64_t{0}); }},
+        {"btf_decoys",
+         [](G& g) {
+             // A header alone, one whose sections reach far, and one whose types are none.
+             const std::uint32_t headers[][6] = {{0x0001eb9f, 24, 0, 0, 0, 1},
+                                                 {0x0001eb9f, 24, 0, 0x4000'0000, 0x4000'0000, 16},
+                                                 {0x0001eb9f, 24, 0, 0x9'0000, 0x9'0000, 0x1000}};
+             for (std::uint64_t i = 0; i < std::size(headers); ++i)
+                 g.ram.write(g.physical(g.btf.wrap_minus(0x400 - i * 0x100)), std::as_bytes(std::span(headers[i])));
+         }},
         {"btf_magic", [](G& g) { g.put(g.btf, std::uint16_t{0x1234}); }},
         {"btf_cut_short",
          [](G& g) {
@@ -219,15 +250,7 @@ inline const std::map<std::string, Damage, std::less<>>& damages() {
          [](G& g) {
              for (const auto& m : g.modules) g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 0xffff'ffff);
          }},
-        {"module_symbols_aliased",
-         [](G& g) {
-             const Gva text = endless_string(g);
-             for (const auto& m : g.modules) {
-                 g.set(m.kallsyms, "mod_kallsyms.symtab", text);
-                 g.set(m.kallsyms, "mod_kallsyms.strtab", text);
-                 g.set32(m.kallsyms, "mod_kallsyms.num_symtab", 1u << 20);
-             }
-         }},
+        {"module_symbols_aliased", module_symbols_aliased},
         {"module_users_in_a_circle",
          [](G& g) {
              const Gva head = g.member(g.modules[0].address, "module.source_list");

@@ -218,8 +218,10 @@ inline void SyntheticGuest::make_read_only_data() {
         btf = rodata().wrap_plus(0x10'017c);  // not aligned in any real kernel either
         btf_size = blob.size();
         ram.write(physical(btf), blob);
-        name("__start_BTF", btf);
-        name("__stop_BTF", btf.wrap_plus(btf_size));
+        if (d.btf != "unnamed") {
+            name("__start_BTF", btf);
+            name("__stop_BTF", btf.wrap_plus(btf_size));
+        }
     }
     const Gva notes = rodata().wrap_plus(0x1f'0000);
     std::vector<std::uint32_t> note = {4, 20, 3, 0x0055'4e47};  // "GNU"

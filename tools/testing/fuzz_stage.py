@@ -12,6 +12,9 @@ SEEDS = PROJECT / "tests/fuzz/corpus"
 WORK = BUILD / "fuzz"
 # libFuzzer's own limits: seconds for one input, MiB of memory.
 INPUT_SECONDS, MEMORY_MIB = 20, 2048
+# Without a word libFuzzer makes inputs no longer than the longest seed: too short for what takes longer the larger it is.
+LONGEST_INPUT = {"btf": 1 << 20, "kallsyms": 1 << 20, "elf_core": 1 << 20, "profile_cache": 1 << 18,
+                 "attach": 4096}
 SANITIZERS = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1",
               "UBSAN_OPTIONS": "print_stacktrace=1"}
 
@@ -70,6 +73,8 @@ class Target:
         arguments = [f"-max_total_time={seconds}", "-print_final_stats=1"]
         if not keep:
             arguments.append("-seed=1")
+        if self.name in LONGEST_INPUT:
+            arguments.append(f"-max_len={LONGEST_INPUT[self.name]}")
         if dictionary.is_file():
             arguments.append(f"-dict={dictionary}")
         status = self._run(*arguments, corpus, self.seeds, timeout=seconds + 300)

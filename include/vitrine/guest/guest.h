@@ -69,6 +69,8 @@ struct AttachOptions {
     std::optional<std::string> vmlinux;   // --symbols FILE: types from its DWARF (or BTF section)
     std::optional<FindRoute> only_route;  // for tests and benchmarks: use this way or fail
     bool ignore_btf = false;              // for tests: behave as if the kernel had no BTF
+    // CPU time for what looks like a kernel and is none, over all routes. A hostile guest can forge any number of those.
+    std::chrono::milliseconds patience{60'000};
     std::optional<FunctionRef<void(const char* step, double fraction)>> progress;  // fraction < 0: unknown
 };
 

@@ -44,7 +44,9 @@ struct KallsymsLayout {
 // region[0] when page tables told it; for layout C an absolute address can only be computed with it.
 // Returns every consistent candidate, best first (fewest descending neighbours); empty: not_found, and the Error says how far it got
 // (anchors seen, token tables that were consistent, ...). Bounded: at most 64 anchors are followed.
-Result<std::vector<KallsymsLayout>> find_kallsyms(std::span<const std::byte> region, std::optional<Gva> region_va);
+// from: token tables in front of it are passed over.
+Result<std::vector<KallsymsLayout>> find_kallsyms(std::span<const std::byte> region, std::optional<Gva> region_va,
+                                                  std::size_t from = 0);
 
 // All symbols, in kallsyms order.
 Result<SymbolTable> decode_kallsyms(std::span<const std::byte> region, std::optional<Gva> region_va,

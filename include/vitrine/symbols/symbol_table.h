@@ -66,13 +66,16 @@ public:
     void reserve(std::size_t symbols, std::size_t name_bytes);
     // module 0 is the kernel; others from add_module(). After 65,534 modules all further ones share one, named "?".
     std::uint16_t add_module(std::string_view name);
-    // False when the table is full (1 GiB of names): the symbol was not added.
+    // From here on the names of all symbols together may take this many bytes and no more.
+    void limit_names(std::size_t bytes);
+    // False when the table is full (1 GiB of names, or the limit): the symbol was not added.
     bool add(Gva address, std::string_view name, char type, std::uint16_t module = 0);
     SymbolTable build();
 
 private:
     SymbolTable table_;
     std::vector<std::uint32_t> hashes_;
+    std::size_t names_end_ = std::size_t{1} << 30;  // of the arena; offsets are 32-bit
 };
 
 }  // namespace vitrine

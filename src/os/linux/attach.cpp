@@ -45,7 +45,11 @@ bool runs_without_page_tables(const std::vector<VcpuState>& vcpus) {
 class Attach {
 public:
     Attach(Machine& machine, PhysicalMemory& memory, const AttachOptions& options)
-        : machine_(machine), memory_(memory), options_(options), cache_(options.cache_directory) {}
+        : machine_(machine),
+          memory_(memory),
+          options_(options),
+          cache_(options.cache_directory),
+          patience_(options.patience) {}
 
     Result<void> prepare() {
         if (!options_.vmlinux) return {};
@@ -61,6 +65,7 @@ public:
 
     bool run() {
         prove_.ignore_btf = options_.ignore_btf;
+        prove_.patience = &patience_;
         return by_registers() || over_layouts(FindRoute::page_tables, find_by_page_tables) ||
                over_layouts(FindRoute::vmcoreinfo, find_by_vmcoreinfo) || over_layouts(FindRoute::scan, find_by_scan);
     }
@@ -77,6 +82,10 @@ public:
         // One line: the first refusal says most, the rest is with `info --verbose`.
         if (!rejected_.empty()) text += fmt::format(". Refused: {}", rejected_.front());
         if (rejected_.size() > 1) text += fmt::format(" (and {} more)", rejected_.size() - 1);
+        if (patience_.is_exhausted()) {
+            text += fmt::format(". Gave up: the {} ms for following what looks like a kernel ran out",
+                                options_.patience.count());
+        }
         const char* hint =
             options_.vmlinux && !rejected_.empty()
                 ? "the file given with --symbols may be of another kernel build; leave it out to use "
@@ -111,8 +120,8 @@ private:
                                               "try again when its kernel has started");
             return false;
         }
-        return over_layouts(FindRoute::registers, [&](PhysicalMemory& memory, TryImage try_image, Progress) {
-            return find_by_registers(memory, *vcpus, try_image);
+        return over_layouts(FindRoute::registers, [&](PhysicalMemory& memory, Patience&, TryImage try_image, Progress) {
+            return find_by_registers(memory, *vcpus, patience_, try_image);
         });
     }
 
@@ -121,6 +130,7 @@ private:
         if (!wanted(route) || found_ || machine_error_) return found_.has_value();
         RouteReport last;
         for (const MemoryLayout& layout : machine_.layouts()) {
+            if (patience_.is_exhausted()) break;
             if (!(machine_.memory().layout().extents == layout.extents)) {
                 machine_.memory().set_layout(layout);
                 memory_.new_generation();
@@ -131,7 +141,7 @@ private:
                 if (options_.progress) (*options_.progress)(to_string(route).data(), fraction);
             };
             spent_proving_ = {};
-            last = find(memory_, [&](KernelImage image) { return try_image(std::move(image)); }, report);
+            last = find(memory_, patience_, [&](KernelImage image) { return try_image(std::move(image)); }, report);
             if (last.accepted) {
                 steps_.insert(steps_.begin() + static_cast<std::ptrdiff_t>(steps_before_proof_),
                               {fmt::format("find the kernel by {}", to_string(route)), since(begin) - spent_proving_,
@@ -215,6 +225,7 @@ private:
     PhysicalMemory& memory_;
     const AttachOptions& options_;
     ProfileCache cache_;
+    Patience patience_;
     ProveOptions prove_;
     const MemoryLayout* layout_ = nullptr;
     std::optional<ProvenKernel> found_;

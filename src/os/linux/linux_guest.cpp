@@ -93,7 +93,8 @@ ProcessThreads threads_of(const LinuxGuest& guest, const linux_os::TaskList& lis
 }  // namespace
 
 TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
-    TaskSnapshot leaders = processes(budget);
+    // Each process is walked over twice, as one of the processes and as one of its threads: both count.
+    TaskSnapshot leaders = processes({budget.nodes / 2, budget.time});
     const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
     const linux_os::TaskWatch watch(*this, leaders.tasks, linux_os::FieldId::task_tasks);
     const auto signal_offset = proven_->layout.offset(linux_os::FieldId::task_signal);
@@ -106,7 +107,8 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
             all.report.end = WalkEnd::budget;
             break;
         }
-        const std::size_t left = budget.nodes > all.tasks.size() ? budget.nodes - all.tasks.size() : 0;
+        const std::size_t walked = leaders.tasks.size() + all.tasks.size();
+        const std::size_t left = budget.nodes > walked ? budget.nodes - walked : 0;
         ProcessThreads of = threads_of(*this, list, leader, *signal_offset, {left, budget.time});
         all.report.retries += of.report.retries;
         if (!of.is_all()) {

@@ -20,7 +20,8 @@ constexpr std::uint64_t kMaxStrings = 8u << 20;
 constexpr std::uint64_t kLongestName = 512;      // KSYM_NAME_LEN
 constexpr std::uint32_t kMaxExports = 1u << 16;  // the largest modules have some 2,000
 // Of all modules together, so that a forged list of modules that share one huge table costs no more than a huge module.
-constexpr std::uint64_t kMaxAllSymbols = 4u << 20;
+constexpr std::uint64_t kMaxAllSymbols = 1u << 20;
+constexpr std::size_t kMaxAllNames = 32u << 20;  // bytes; a large system has some 10 MiB
 constexpr std::chrono::milliseconds kMaxTime{10'000};
 constexpr std::uint32_t kMaxExportSize = 64;  // struct kernel_symbol: 8 or 12 bytes
 
@@ -142,6 +143,7 @@ ModuleSymbolsReport add_module_symbols(const LinuxGuest& guest, SymbolTableBuild
     }
     std::size_t unread = 0;
     std::uint64_t left = kMaxAllSymbols;
+    builder.limit_names(kMaxAllNames);
     Deadline deadline(kMaxTime);
     for (const ModuleRecord& module : modules->modules) {
         // Module names end up in a table of 16-bit indices; the kernel cannot load that many.

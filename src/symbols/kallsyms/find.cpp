@@ -98,9 +98,9 @@ std::string_view to_string(KallsymsAddressing addressing) {
     return "?";
 }
 
-Result<std::vector<KallsymsLayout>> find_kallsyms(std::span<const std::byte> region, std::optional<Gva> region_va) {
+Result<std::vector<KallsymsLayout>> find_kallsyms(std::span<const std::byte> region, std::optional<Gva> region_va,
+                                                  std::size_t from) {
     Search search;
-    std::size_t from = 0;
     while (const auto anchor = find_anchor(region, from)) {
         from = *anchor + kAnchorLength;
         if (search.anchors == kMaxAnchors || search.token_tables == kMaxTokenTables ||

@@ -12,8 +12,9 @@ namespace {
 
 using namespace kallsyms;
 
-// Names that share everything up to their first '.'; kernels have some thousand (`__func__.123`), a hostile table more.
-constexpr std::uint32_t kMaxEqualStems = 1u << 16;
+// Names that share everything up to their first '.'; kernels have some thousand of one name (`__func__.123`) that nobody looks
+// up, a hostile table as many as it likes of each that we do.
+constexpr std::uint32_t kMaxEqualStems = 1u << 12;
 
 // A search costs what passing over this many symbols does, so many names are looked up faster in one pass.
 constexpr std::size_t kSymbolsPassedPerSearch = 256;
@@ -156,10 +157,8 @@ private:
     static constexpr unsigned kFilterShift = 64 - kFilterBits;
 
     [[nodiscard]] std::uint64_t hash_of(std::span<const std::uint8_t> codes) const {
-        std::size_t first = 0;  // the token that holds the type letter; empty tokens only occur in hostile tables
-        while (first + 1 < codes.size() && reader_.tokens()[codes[first]].empty()) ++first;
-        std::uint64_t hash = tails_[codes[first]].hash;
-        for (const std::uint8_t code : codes.subspan(first + 1)) hash = hash * pieces_[code].power + pieces_[code].hash;
+        std::uint64_t hash = tails_[codes[0]].hash;  // the first token begins with the type letter
+        for (const std::uint8_t code : codes.subspan(1)) hash = hash * pieces_[code].power + pieces_[code].hash;
         return hash;
     }
 

@@ -21,7 +21,8 @@ struct PackedName {
     std::uint64_t next = 0;
 };
 
-// The name at an offset of the region. nullopt: it leaves the region, or is empty (scripts/kallsyms.c emits none).
+// The name at an offset of the region. nullopt: it leaves the region, is empty (scripts/kallsyms.c emits none), or has more
+// codes than a name has characters.
 [[nodiscard]] inline std::optional<PackedName> packed_name_at(std::span<const std::byte> region, bool uleb,
                                                               std::uint64_t at) {
     if (at >= region.size()) return std::nullopt;
@@ -32,7 +33,7 @@ struct PackedName {
         if (at >= region.size()) return std::nullopt;
         length = (length & 0x7f) | (std::uint64_t{bytes[at++]} << 7);
     }
-    if (length == 0 || length > region.size() - at) return std::nullopt;
+    if (length == 0 || length > kMaxExpandedLength || length > region.size() - at) return std::nullopt;
     return PackedName{{bytes + at, static_cast<std::size_t>(length)}, at + length};
 }
 

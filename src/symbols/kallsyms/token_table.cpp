@@ -61,7 +61,7 @@ std::optional<std::size_t> TokenTable::expand(std::span<const std::uint8_t> code
     std::size_t length = 0;
     for (const std::uint8_t code : codes) {
         const std::size_t token = lengths_[code];
-        if (length + token > kMaxExpandedLength) return std::nullopt;
+        if (token == 0 || length + token > kMaxExpandedLength) return std::nullopt;
         const char* from = text_.data() + starts_[code];
         // Nearly all tokens are short: a copy of fixed size is one load and one store, and the slack takes what is too much.
         if (token <= kSlack) {

@@ -30,7 +30,8 @@ public:
         return {text_.data() + starts_[code], lengths_[code]};
     }
 
-    // Writes the expansion of `codes` (type letter and name) to out; nullopt when it is longer than kMaxExpandedLength.
+    // Writes the expansion of `codes` (type letter and name) to out; nullopt when it is longer than kMaxExpandedLength, or uses a
+    // code without a token: kernels have such codes, but no name with one.
     // out has room for kMaxExpandedLength + kSlack characters.
     static constexpr std::size_t kSlack = 16;
     [[nodiscard]] std::optional<std::size_t> expand(std::span<const std::uint8_t> codes, char* out) const;

@@ -19,6 +19,7 @@ inline constexpr std::uint32_t kMinHeader = 24;
 inline constexpr std::uint32_t kMaxHeader = 256;
 inline constexpr std::uint64_t kMaxBlob = std::uint64_t{256} << 20;
 inline constexpr std::uint32_t kRecordSize = 12;
+inline constexpr std::size_t kMaxName = 512;  // KSYM_NAME_LEN: the kernel refuses longer ones (__btf_name_valid())
 
 enum Kind : std::uint8_t {
     kInt = 1,

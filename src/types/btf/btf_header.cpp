@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "types/btf/btf_format.h"
 #include "vitrine/types/catalog.h"
@@ -65,6 +66,22 @@ Result<Header> parse_header(std::span<const std::byte> bytes) {
     return h;
 }
 
+// Any number of records may name one string, or parts of it: names are read as often as they are named, so one of megabytes
+// would take hours.
+Result<void> check_name_lengths(std::span<const std::byte> strings) {
+    for (std::size_t begin = 0; begin < strings.size();) {
+        const std::size_t window = std::min(kMaxName + 1, strings.size() - begin);
+        const auto* first = strings.data() + begin;
+        const auto* last = static_cast<const std::byte*>(memrchr(first, 0, window));
+        if (last == nullptr) {
+            return Error::with_text(Errc::limit, Origin::types,
+                                    fmt::format("a BTF name is longer than {} characters", kMaxName));
+        }
+        begin += static_cast<std::size_t>(last - first) + 1;
+    }
+    return {};
+}
+
 }  // namespace
 
 std::string_view kind_name(std::uint32_t kind) {
@@ -87,6 +104,7 @@ Result<Sections> split_sections(std::span<const std::byte> blob, bool is_split) 
     if (!is_split && sections.strings.front() != std::byte{0}) {
         return malformed("BTF string section does not begin with the empty string");
     }
+    VITRINE_CHECK(check_name_lengths(sections.strings));
     return sections;
 }
 

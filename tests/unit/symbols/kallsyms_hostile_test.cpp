@@ -6,6 +6,7 @@
 #include <random>
 
 #include "support/kallsyms_encoder.h"
+#include "symbols/kallsyms/reader.h"
 #include "vitrine/symbols/kallsyms.h"
 
 namespace vitrine {
@@ -283,6 +284,54 @@ TEST(KallsymsHostile, AFalseNameIndexNeverGivesAFalseAddress) {
         const auto found = find_kallsyms(region, std::nullopt);
         ASSERT_TRUE(found);
         EXPECT_FALSE(found->front().seqs_of_names);
+    }
+}
+
+// Codes that no name uses have empty tokens. A name made of them alone would never reach the limit of its length.
+TEST(KallsymsHostile, NamesWithEmptyTokensAreRefused) {
+    const std::vector<EncodedSymbol> symbols(1100, {0xffffffff81000000, 'T', "few_tokens"});
+    const Encoded encoded = encode_kallsyms(symbols, {.addressing = base_relative_after});
+    ASSERT_TRUE(decode_kallsyms(encoded.region, std::nullopt, encoded.layout));
+    const auto tokens = kallsyms::TokenTable::load(ByteView(encoded.region),
+                                                   {encoded.layout.token_table, encoded.layout.token_index});
+    ASSERT_TRUE(tokens);
+    ASSERT_TRUE((*tokens)[0].empty());
+    std::array<char, kallsyms::kMaxExpandedLength + kallsyms::TokenTable::kSlack> text;
+    EXPECT_EQ(tokens->expand(std::vector<std::uint8_t>{'T', 'f'}, text.data()), 2u);
+    EXPECT_EQ(tokens->expand(std::vector<std::uint8_t>{'T', 0, 'f'}, text.data()), std::nullopt);
+
+    Bytes region = encoded.region;
+    region[encoded.layout.names + 1] = std::byte{0};  // the first code of the first name
+    const auto table = decode_kallsyms(region, std::nullopt, encoded.layout);
+    ASSERT_FALSE(table);
+    EXPECT_EQ(table.error().code, Errc::malformed);
+}
+
+TEST(KallsymsHostile, NamesHaveNoMoreCodesThanCharacters) {
+    for (const std::size_t codes : {513u, 514u, 32767u}) {
+        Bytes region(codes + 2, std::byte{'a'});
+        region[0] = static_cast<std::byte>((codes & 0x7f) | 0x80);
+        region[1] = static_cast<std::byte>(codes >> 7);
+        EXPECT_EQ(kallsyms::packed_name_at(region, true, 0).has_value(), codes <= 513) << codes;
+    }
+}
+
+// "wanted" sorts before all "wanted.N": a search reads on through them, in case a second "wanted" follows.
+TEST(KallsymsHostile, OneNameWithEndlessSuffixesIsGivenUp) {
+    for (const std::size_t suffixes : {1000u, 6000u}) {
+        std::vector<EncodedSymbol> symbols;
+        for (std::size_t i = 0; i < 8000; ++i) {
+            const bool same = i > 0 && i <= suffixes;
+            symbols.push_back({0xffffffff81000000 + i * 16, 'T',
+                               (i == 0 ? "wanted"
+                                : same ? "wanted."
+                                       : "z") +
+                                   (i == 0 ? "" : std::to_string(i))});
+        }
+        const auto encoded = encode_kallsyms(symbols, {.addressing = base_relative_after, .seqs_entry_size = 3});
+        const std::string_view name = "wanted";
+        const auto found = lookup_kallsyms(encoded.region, std::nullopt, encoded.layout, {&name, 1});
+        EXPECT_EQ(found.front().has_value(), suffixes == 1000u) << suffixes;
     }
 }
 

@@ -96,5 +96,45 @@ TEST(MalformedBtf, SplitDamage) {
     }
 }
 
+// Every name is read for each record that names it, or a part of it; what bounds that is the length of one.
+TEST(MalformedBtf, NamesAsLongAsTheKernelTakesThemAndNoLonger) {
+    for (const std::size_t length : {512u, 513u, 5000u}) {
+        BtfWriter w;
+        w.integer("int", 4);
+        w.structure(std::string(length, 'A'), 0, {});
+        w.structure("last", 0, {});
+        const auto types = parse_btf(w.blob(), "");
+        EXPECT_EQ(types.has_value(), length <= 512) << length;
+        EXPECT_TRUE(types || types.error().code == Errc::limit) << length;
+    }
+}
+
+TEST(MalformedBtf, TheLengthOfNamesIsBoundedInSplitTypesToo) {
+    const BtfWriter base = test::sample_btf();
+    for (const std::size_t length : {512u, 513u}) {
+        BtfWriter split(base.next_id(), base.string_bytes());
+        split.structure("s", 8, {{std::string(length, 'm'), 1, 0}});
+        EXPECT_EQ(parse_split_btf(base.blob(), split.blob(), "").has_value(), length <= 512) << length;
+    }
+}
+
+// Two million records that share one name of 24 MiB: 48 TB to hash, unless it is refused before.
+TEST(MalformedBtf, AnEndlessNameSharedByEveryRecord) {
+    constexpr std::uint32_t kSection = 24u << 20;
+    std::vector<std::byte> blob(24 + 2 * std::size_t{kSection}, std::byte{'A'});
+    const auto put = [&blob](std::size_t at, std::uint32_t value) { std::memcpy(blob.data() + at, &value, 4); };
+    const std::uint32_t header[] = {0x0001eb9f, 24, 0, kSection, kSection, kSection};
+    for (std::size_t i = 0; i < std::size(header); ++i) put(i * 4, header[i]);
+    for (std::size_t at = 24; at < 24 + kSection; at += 12) {
+        put(at, 1);
+        put(at + 4, 4u << 24);  // a structure without members
+        put(at + 8, 0);
+    }
+    blob[24 + kSection] = blob.back() = std::byte{0};
+    const auto types = parse_btf(blob, "");
+    ASSERT_FALSE(types);
+    EXPECT_EQ(types.error().code, Errc::limit);
+}
+
 }  // namespace
 }  // namespace vitrine

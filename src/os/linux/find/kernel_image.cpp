@@ -1,5 +1,7 @@
 #include "os/linux/find/kernel_image.h"
 
+#include <algorithm>
+
 namespace vitrine::linux_os {
 namespace {
 
@@ -14,6 +16,15 @@ std::uint64_t KernelImage::mapped_bytes() const {
     std::uint64_t sum = 0;
     for (const MappedRun& run : runs) sum += run.size;
     return sum;
+}
+
+bool KernelImage::covers(Gpa page) const {
+    return std::any_of(runs.begin(), runs.end(),
+                       [page](const MappedRun& run) { return page.value - run.pa.value < run.size; });
+}
+
+bool KernelImage::has_writable() const {
+    return std::any_of(runs.begin(), runs.end(), [](const MappedRun& run) { return run.writable; });
 }
 
 std::vector<MappedRun> KernelImage::read_only_data() const {

@@ -32,6 +32,9 @@ struct KernelImage {
 
     [[nodiscard]] std::uint64_t virtual_to_physical() const { return text_pa.value - text_va.value; }  // modulo 2^64
     [[nodiscard]] std::uint64_t mapped_bytes() const;
+    // The kernel's own tables are variables of its image (arch/x86/kernel/head_64.S): a cheap check of what claims to be one.
+    [[nodiscard]] bool covers(Gpa page) const;
+    [[nodiscard]] bool has_writable() const;
     // Runs that are neither writable nor executable and at least 1 MiB: the read-only data. kallsyms and BTF are in there.
     [[nodiscard]] std::vector<MappedRun> read_only_data() const;
 };

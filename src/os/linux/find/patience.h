@@ -10,31 +10,45 @@ namespace vitrine::linux_os {
 
 class Patience {
 public:
-    explicit Patience(std::chrono::milliseconds most) : left_(most) {}
+    // whole: what is spent here is spent there too, and nothing is left here when nothing is left there.
+    explicit Patience(std::chrono::milliseconds most, Patience* whole = nullptr) : left_(most), whole_(whole) {}
     Patience(const Patience&) = delete;
     Patience& operator=(const Patience&) = delete;
-    [[nodiscard]] bool is_exhausted() const { return left_.count() <= 0; }
+    [[nodiscard]] bool is_exhausted() const {
+        const auto running = depth_ != 0 ? now() - since_ : std::chrono::nanoseconds{};
+        return left_ <= running || (whole_ != nullptr && whole_->is_exhausted());
+    }
 
     // While it lives, this thread's CPU time counts: waiting for a disk or for a busy host does not.
     class Spending {
     public:
-        explicit Spending(Patience& patience) : patience_(patience) {}
+        explicit Spending(Patience& patience) : patience_(patience) { patience_.begin(); }
         Spending(const Spending&) = delete;
         Spending& operator=(const Spending&) = delete;
-        ~Spending() { patience_.left_ -= now() - begin_; }
+        ~Spending() { patience_.end(); }
 
     private:
         Patience& patience_;
-        std::chrono::nanoseconds begin_ = now();
     };
 
 private:
+    void begin() {
+        if (depth_++ == 0) since_ = now();
+        if (whole_ != nullptr) whole_->begin();
+    }
+    void end() {
+        if (--depth_ == 0) left_ -= now() - since_;
+        if (whole_ != nullptr) whole_->end();
+    }
     static std::chrono::nanoseconds now() {
         timespec time{};
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
         return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
     }
     std::chrono::nanoseconds left_;
+    std::chrono::nanoseconds since_{};
+    unsigned depth_ = 0;
+    Patience* whole_;
 };
 
 }  // namespace vitrine::linux_os

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -53,11 +54,17 @@ KernelSymbols look_up_symbols(const ImageRegion& region, const KallsymsLayout& l
     return symbols;
 }
 
+bool is_out_of_patience(const ProveOptions& options) {
+    return options.patience != nullptr && options.patience->is_exhausted();
+}
+
 // Finds the symbol table whose _text is the image's own first page.
-Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, std::vector<MappedRun> places) {
+Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, const ProveOptions& options,
+                          std::vector<MappedRun> places) {
     Error last = Error::with_text(Errc::not_found, Origin::symbols,
                                   "no kernel symbol table (kallsyms) in the image's data");
     for (const MappedRun& place : places) {
+        if (is_out_of_patience(options)) break;
         StepTimer read_step(kernel.steps, "read the kernel's read-only data");
         auto region = read_region(memory, kernel.image, place.va, std::min(place.size, kMaxRegion));
         if (!region) {
@@ -73,6 +80,7 @@ Result<void> take_symbols(PhysicalMemory& memory, ProvenKernel& kernel, std::vec
             continue;
         }
         for (const KallsymsLayout& layout : *layouts) {
+            if (is_out_of_patience(options)) break;
             KernelSymbols symbols = look_up_symbols(*region, layout);
             if (symbols.get(SymbolId::text) != kernel.image.text_va) {
                 last = refused(fmt::format("the symbol table at {:#x} belongs to another image: its _text is not {:#x}",
@@ -166,23 +174,65 @@ Result<void> check_task_list(const AddressSpace& space, ProvenKernel& kernel) {
     return {};
 }
 
-Result<void> take_btf(PhysicalMemory& memory, ProvenKernel& kernel) {
+struct BtfPlace {
+    Gva start;
+    std::uint64_t size = 0;
+};
+
+// What begins like BTF in the read-only data and would fit there, the largest first. Some of it will be chance: only parsing tells.
+std::vector<BtfPlace> places_like_btf(const ImageRegion& region) {
+    constexpr std::string_view kMagic("\x9f\xeb\x01\x00", 4);
+    constexpr std::size_t kMost = 4;
+    std::vector<BtfPlace> found;
+    const std::span<const std::byte> bytes = region.bytes.span();
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+        const void* hit = memmem(bytes.data() + at, bytes.size() - at, kMagic.data(), kMagic.size());
+        if (hit == nullptr) break;
+        at = static_cast<std::size_t>(static_cast<const std::byte*>(hit) - bytes.data());
+        const auto extent = btf_extent(bytes.subspan(at));
+        if (!extent || extent->type_bytes == 0 || extent->size > bytes.size() - at) continue;
+        found.push_back({region.va.wrap_plus(at), extent->size});
+        std::sort(found.begin(), found.end(), [](const BtfPlace& a, const BtfPlace& b) { return a.size > b.size; });
+        if (found.size() > kMost) found.pop_back();
+    }
+    return found;
+}
+
+// Where the symbols name it, or, in kernels whose symbols have no data, wherever it lies.
+std::vector<BtfPlace> btf_places(const ProvenKernel& kernel) {
     const auto start = kernel.symbols.get(SymbolId::start_btf);
     const auto stop = kernel.symbols.get(SymbolId::stop_btf);
-    if (!start || !stop || *stop <= *start) return Error::make(Errc::not_found, Origin::types, "the kernel has no BTF");
-    const std::uint64_t size = stop->value - start->value;
+    if (start && stop && *stop > *start) return {{*start, stop->value - start->value}};
+    if (start || stop || !kernel.region) return {};
+    return places_like_btf(*kernel.region);
+}
+
+Result<void> take_btf_at(PhysicalMemory& memory, ProvenKernel& kernel, const BtfPlace& place) {
+    const auto [start, size] = place;
     if (size > kMaxBtf) return Error::make(Errc::limit, Origin::types, "the kernel's BTF is too large");
     StepTimer step(kernel.steps, "decode the types (BTF)");
-    if (!kernel.region || !kernel.region->contains(*start, size))
-        kernel.btf_apart = VITRINE_TRY(read_region(memory, kernel.image, *start, size));
-    const auto blob = (kernel.btf_apart ? *kernel.btf_apart : *kernel.region).at(*start, size);
+    if (!kernel.region || !kernel.region->contains(start, size))
+        kernel.btf_apart = VITRINE_TRY(read_region(memory, kernel.image, start, size));
+    const auto blob = (kernel.btf_apart ? *kernel.btf_apart : *kernel.region).at(start, size);
     kernel.types = VITRINE_TRY(parse_btf(blob, "BTF of the kernel"));
     kernel.layout = resolve_layout(*kernel.types);
     kernel.layout_source = LayoutSource::btf;
     kernel.layout_account = fmt::format("BTF of the kernel: {} types, {} bytes", kernel.types->size(), size);
     kernel.checks.push_back("BTF parses to its end");
+    kernel.symbols.set(SymbolId::start_btf, start);
+    kernel.symbols.set(SymbolId::stop_btf, start.wrap_plus(size));
     step.done(fmt::format("{} types", kernel.types->size()));
     return {};
+}
+
+Result<void> take_btf(PhysicalMemory& memory, ProvenKernel& kernel) {
+    Error last = Error::make(Errc::not_found, Origin::types, "the kernel has no BTF");
+    for (const BtfPlace& place : btf_places(kernel)) {
+        auto taken = take_btf_at(memory, kernel, place);
+        if (taken) return {};
+        last = taken.error();
+    }
+    return last;
 }
 
 Result<void> take_given_types(ProvenKernel& kernel, const ProveOptions& options) {
@@ -287,7 +337,7 @@ Result<ProvenKernel> prove_kernel(PhysicalMemory& memory, KernelImage image, con
     std::sort(places.begin(), places.end(), [](const MappedRun& a, const MappedRun& b) { return a.size > b.size; });
     if (places.size() > 4) places.resize(4);
     places.push_back(whole_image(kernel.image));
-    VITRINE_CHECK(take_symbols(memory, kernel, std::move(places)));
+    VITRINE_CHECK(take_symbols(memory, kernel, options, std::move(places)));
     kernel.checks.push_back(fmt::format("the symbol table is consistent: {} symbols, _text is the image's first page",
                                         kernel.kallsyms.num_syms));
     VITRINE_CHECK(check_image(memory, kernel));

@@ -10,6 +10,7 @@
 #include "base/large_buffer.h"
 #include "os/linux/find/kernel_image.h"
 #include "os/linux/find/liveness.h"
+#include "os/linux/find/patience.h"
 #include "os/linux/kernel_symbols.h"
 #include "os/linux/layout.h"
 #include "vitrine/memory/address_space.h"
@@ -60,6 +61,7 @@ struct ProveOptions {
     std::string given_types_from;
     std::string given_build_id;
     bool ignore_btf = false;
+    const Patience* patience = nullptr;  // of the whole attach
 };
 
 // Decodes and proves. Errors: not_found (no symbol table), inconsistent (a check refused it: the text names the check),

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -15,13 +16,20 @@ constexpr std::uint64_t kChunk = 64u << 20;  // looked at between two attempts t
 constexpr std::uint64_t kLastEntry = 511 * 8;
 constexpr std::size_t kRootsKept = 8;          // roots remembered for one target
 constexpr std::size_t kMaxTargets = 1u << 16;  // a hostile guest can fill RAM with entries; honest ones give hundreds
-constexpr std::size_t kMaxProofs = 64;         // candidates handed on
-constexpr std::chrono::milliseconds kPatience{1000};
+constexpr std::size_t kMaxDirectories = 1u << 12;
+constexpr std::size_t kMaxProofs = 64;  // candidates handed on
+constexpr std::chrono::milliseconds kPatience{3000};
 
 struct Votes {
     std::uint32_t count = 0;
     std::array<std::uint64_t, kRootsKept> roots{};
     bool tried = false;
+    bool leads = false;  // to something mapped where the image is; looked at only when room is needed
+};
+
+// What the page directory of a would-be image maps. Any number of forged tables can share one.
+struct Extent {
+    Gpa begin, end;  // equal: no image
 };
 
 // A present table entry without the page-size bit and with no reserved bit, as the kernel writes it into slot 511.
@@ -42,7 +50,8 @@ bool in_ram(std::span<const MemoryRange> ranges, std::uint64_t page) {
 
 class Ballot {
 public:
-    Ballot(PhysicalMemory& memory, TryImage try_image) : memory_(memory), try_image_(try_image) {}
+    Ballot(PhysicalMemory& memory, Patience& whole, TryImage try_image)
+        : memory_(memory), try_image_(try_image), patience_(kPatience, &whole) {}
 
     void count(MemoryRange chunk) {
         const std::size_t pages = static_cast<std::size_t>(chunk.size / kPageSize);
@@ -78,14 +87,28 @@ public:
     [[nodiscard]] std::size_t roots_seen() const { return roots_seen_; }
     [[nodiscard]] std::size_t proofs() const { return proofs_; }
     [[nodiscard]] bool gave_up() const { return patience_.is_exhausted() || proofs_ >= kMaxProofs; }
+    [[nodiscard]] std::size_t dropped() const { return dropped_; }
 
 private:
     void add(std::uint64_t target, std::uint64_t root) {
         ++roots_seen_;
-        if (targets_.size() >= kMaxTargets && !targets_.contains(target)) return;
+        if (targets_.size() >= kMaxTargets && !targets_.contains(target)) make_room();
         Votes& votes = targets_[target];
         if (votes.count < kRootsKept) votes.roots[votes.count] = root;
         ++votes.count;
+    }
+
+    // Entries anybody can write, so they must not keep out the kernel's: first those go that lead nowhere, then, when that is not
+    // enough, those with the fewest votes. A page that is dropped and seen again starts anew.
+    void make_room() {
+        for (auto& [target, votes] : targets_) {
+            votes.leads = votes.leads || directory_of(target, PagingMode::x86_64_4level) ||
+                          directory_of(target, PagingMode::x86_64_5level);
+        }
+        std::erase_if(targets_, [](const auto& known) { return !known.second.leads; });
+        for (std::uint32_t most = 1; targets_.size() > kMaxTargets / 2; most *= 2) {
+            dropped_ += std::erase_if(targets_, [most](const auto& known) { return known.second.count <= most; });
+        }
     }
 
     std::uint64_t entry(std::uint64_t table, std::size_t index) {
@@ -93,35 +116,43 @@ private:
         return value ? *value : 0;
     }
 
-    // Does this table map something at the place of the kernel image (entry 510: a directory with an entry past 16 MiB)?
-    bool maps_image(std::uint64_t level3) {
-        const std::uint64_t directory = entry(level3, 510);
-        if (!is_table_entry(directory)) return false;
+    // The page directory through which this table, one below the top, maps the place of the kernel image: one with an entry past 16 MiB.
+    std::optional<std::uint64_t> directory_of(std::uint64_t target, PagingMode mode) {
+        if (mode == PagingMode::x86_64_5level) {
+            const std::uint64_t below = entry(target, 511);
+            if (!is_table_entry(below)) return std::nullopt;
+            target = below & kPteAddressMask;
+        }
+        const std::uint64_t directory = entry(target, 510);
+        if (!is_table_entry(directory)) return std::nullopt;
         std::array<std::byte, kPageSize> table;
-        if (!memory_.read(Gpa{directory & kPteAddressMask}, table)) return false;
+        if (!memory_.read(Gpa{directory & kPteAddressMask}, table)) return std::nullopt;
         for (std::size_t i = 8; i < 512; ++i) {
-            if ((load<std::uint64_t>(table.data() + i * 8) & 1) != 0) return true;
+            if ((load<std::uint64_t>(table.data() + i * 8) & 1) != 0) return directory & kPteAddressMask;
+        }
+        return std::nullopt;
+    }
+
+    bool prove_target(std::uint64_t target, const Votes& votes) {
+        for (const PagingMode mode : {PagingMode::x86_64_4level, PagingMode::x86_64_5level}) {
+            const auto directory = directory_of(target, mode);
+            if (directory && prove_root(mode, Gpa{target}, *directory, votes)) return true;
         }
         return false;
     }
 
-    bool prove_target(std::uint64_t target, const Votes& votes) {
-        if (maps_image(target) && prove_root(PagingMode::x86_64_4level, votes)) return true;
-        const std::uint64_t below = entry(target, 511);
-        return is_table_entry(below) && maps_image(below & kPteAddressMask) &&
-               prove_root(PagingMode::x86_64_5level, votes);
-    }
-
-    bool prove_root(PagingMode mode, const Votes& votes) {
+    bool prove_root(PagingMode mode, Gpa target, std::uint64_t directory, const Votes& votes) {
+        const auto known = extents_.find(directory);
+        if (known != extents_.end() && (target < known->second.begin || target >= known->second.end)) return false;
         // All roots of one target map the same image; the first readable one will do.
-        const std::size_t known = std::min<std::size_t>(votes.count, kRootsKept);
-        for (std::size_t i = 0; i < known; ++i) {
+        const std::size_t roots = std::min<std::size_t>(votes.count, kRootsKept);
+        for (std::size_t i = 0; i < roots; ++i) {
             if (proofs_ >= kMaxProofs) return false;
             auto image = image_of_root(memory_, mode, Gpa{votes.roots[i]});
+            remember(directory, image);
             if (!image) continue;
-            const bool data = std::any_of(image->runs.begin(), image->runs.end(),
-                                          [](const MappedRun& run) { return run.writable; });
-            if (!data) return false;  // the user half of page-table isolation: text only
+            // The user half of page-table isolation has text only.
+            if (!image->has_writable() || !image->covers(target)) return false;
             ++proofs_;
             image->route = FindRoute::page_tables;
             image->found_by = fmt::format("{} top-level page table{} share{} it", votes.count,
@@ -131,20 +162,29 @@ private:
         return false;
     }
 
+    void remember(std::uint64_t directory, const Result<KernelImage>& image) {
+        if (extents_.size() >= kMaxDirectories) extents_.clear();
+        Extent& extent = extents_[directory];
+        if (!image || !image->has_writable()) return;
+        extent = {image->runs.front().pa, image->runs.back().pa.wrap_plus(image->runs.back().size)};
+    }
+
     PhysicalMemory& memory_;
     TryImage try_image_;
     std::vector<std::uint64_t> entries_;
     std::unordered_map<std::uint64_t, Votes> targets_;
+    std::unordered_map<std::uint64_t, Extent> extents_;  // by page directory
     std::size_t roots_seen_ = 0;
     std::size_t proofs_ = 0;
-    Patience patience_{kPatience};
+    std::size_t dropped_ = 0;
+    Patience patience_;
 };
 
 }  // namespace
 
-RouteReport find_by_page_tables(PhysicalMemory& memory, TryImage try_image, Progress progress) {
+RouteReport find_by_page_tables(PhysicalMemory& memory, Patience& whole, TryImage try_image, Progress progress) {
     RouteReport report;
-    Ballot ballot(memory, try_image);
+    Ballot ballot(memory, whole, try_image);
     const std::uint64_t total = memory.total_size();
     std::uint64_t seen = 0;
     for (const MemoryRange& range : memory.ranges()) {
@@ -174,8 +214,10 @@ RouteReport find_by_page_tables(PhysicalMemory& memory, TryImage try_image, Prog
     }
     report.account = fmt::format(
         "page tables: {} pages look like a top-level table, {} map something like a kernel image, none passes the "
-        "checks{}",
-        ballot.roots_seen(), ballot.proofs(), ballot.gave_up() ? "; gave up at the limit of candidates" : "");
+        "checks{}{}",
+        ballot.roots_seen(), ballot.proofs(),
+        ballot.dropped() != 0 ? fmt::format("; {} left out for want of room", ballot.dropped()) : "",
+        ballot.gave_up() ? "; gave up at the limit of candidates" : "");
     return report;
 }
 

@@ -6,19 +6,14 @@
 #include "os/linux/find/routes.h"
 
 namespace vitrine::linux_os {
-namespace {
-
-bool has_writable(const KernelImage& image) {
-    return std::any_of(image.runs.begin(), image.runs.end(), [](const MappedRun& run) { return run.writable; });
-}
-
-}  // namespace
-
-RouteReport find_by_registers(PhysicalMemory& memory, std::span<const VcpuState> vcpus, TryImage try_image) {
+RouteReport find_by_registers(PhysicalMemory& memory, std::span<const VcpuState> vcpus, Patience& whole,
+                              TryImage try_image) {
     RouteReport report;
     std::vector<Gpa> tried;
     std::size_t long_mode = 0;
     for (const VcpuState& vcpu : vcpus) {
+        if (whole.is_exhausted()) break;
+        const Patience::Spending spending(whole);
         const PagingMode mode = paging_mode_from_registers(vcpu.cr0, vcpu.cr4, vcpu.efer);
         if (mode != PagingMode::x86_64_4level && mode != PagingMode::x86_64_5level) continue;
         ++long_mode;
@@ -29,7 +24,7 @@ RouteReport find_by_registers(PhysicalMemory& memory, std::span<const VcpuState>
             if (std::find(tried.begin(), tried.end(), candidate) != tried.end()) continue;
             tried.push_back(candidate);
             auto image = image_of_root(memory, mode, candidate);
-            if (!image || !has_writable(*image)) continue;
+            if (!image || !image->has_writable()) continue;
             image->route = FindRoute::registers;
             image->found_by = fmt::format("vCPU {}, CR3 {:#x}", vcpu.index, vcpu.cr3);
             if (try_image(std::move(*image))) {

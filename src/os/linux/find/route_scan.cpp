@@ -7,6 +7,7 @@
 #include "os/linux/find/patience.h"
 #include "os/linux/find/routes.h"
 #include "os/linux/kernel_symbols.h"
+#include "symbols/kallsyms/token_table.h"
 #include "vitrine/symbols/kallsyms.h"
 
 namespace vitrine::linux_os {
@@ -28,8 +29,14 @@ constexpr std::string_view kAnchor{
 constexpr std::uint64_t kChunk = 4u << 20;
 constexpr std::uint64_t kAround =
     16u << 20;  // tables and banner lie within this distance of the anchor: read-only data has some 14 MiB
-constexpr std::size_t kMaxAnchors = 64;  // honest guests have up to 20 (NLS tables, page cache)
-constexpr std::chrono::milliseconds kPatience{3000};
+// The symbol tables behind a window's centre are looked at with it. One that begins this little behind was wholly inside.
+constexpr std::uint64_t kJudged = 2u << 20;
+// Anchors of one chunk that are looked at more closely. Honest guests have up to 20 in all (NLS tables, page cache). Counted for each chunk
+// alone: those that a process fills its memory with do not hide the kernel's.
+constexpr std::size_t kMaxAnchorsOfChunk = 256;
+constexpr std::uint64_t kTokens = 16u << 10;  // token tables have a kilobyte
+constexpr std::size_t kMaxWindows = 1024;
+constexpr std::chrono::milliseconds kPatience{20'000};
 
 struct Window {
     Gpa start;
@@ -53,20 +60,27 @@ void read_page_by_page(PhysicalMemory& memory, Window& window) {
 }
 
 // The RAM around an address, cut to the range it lies in; pages that cannot be read are zeros.
-Window read_window(PhysicalMemory& memory, Gpa centre) {
+Window read_window(PhysicalMemory& memory, Gpa centre, std::uint64_t around) {
     Window window;
     for (const MemoryRange& range : memory.ranges()) {
         if (centre < range.start || centre.value - range.start.value >= range.size) continue;
         const std::uint64_t offset = centre.value - range.start.value;
-        const std::uint64_t before = std::min(offset, kAround) / kPageSize * kPageSize;
+        const std::uint64_t before = std::min(offset, around) / kPageSize * kPageSize;
         const std::uint64_t first = (centre.value - before) / kPageSize * kPageSize;
-        const std::uint64_t last = std::min(range.start.value + range.size, centre.value + kAround);
+        const std::uint64_t last = std::min(range.start.value + range.size, centre.value + around);
         window.start = Gpa{std::max(first, range.start.value)};
         window.bytes.resize(static_cast<std::size_t>(last - window.start.value));
         if (!memory.read(window.start, window.bytes)) read_page_by_page(memory, window);
         break;
     }
     return window;
+}
+
+// Text in UTF-16 has the anchor's bytes, too; a token table has its index behind it.
+bool has_token_table(PhysicalMemory& memory, Gpa anchor) {
+    const Window window = read_window(memory, anchor, kTokens);
+    return !window.bytes.empty() &&
+           kallsyms::locate_token_table(ByteView(window.bytes), anchor.value - window.start.value).has_value();
 }
 
 // Turns symbol addresses into page tables. Place-relative symbols were computed as if the window were mapped at its physical
@@ -99,11 +113,12 @@ std::optional<KernelImage> image_of_symbols(PhysicalMemory& memory, const Window
     }
 }
 
-// What the symbol tables around an anchor lead to. The copy of the window is gone when they are tried.
-std::vector<KernelImage> images_around(PhysicalMemory& memory, Gpa anchor) {
+// What the symbol tables from an anchor on lead to. The copy of the window is gone when they are tried.
+std::vector<KernelImage> images_from(PhysicalMemory& memory, Gpa anchor) {
     std::vector<KernelImage> images;
-    const Window window = read_window(memory, anchor);
-    const auto layouts = find_kallsyms(window.bytes, std::nullopt);
+    const Window window = read_window(memory, anchor, kAround);
+    const auto layouts = find_kallsyms(window.bytes, std::nullopt,
+                                       static_cast<std::size_t>(anchor.value - window.start.value));
     if (!layouts) return images;
     for (const KallsymsLayout& layout : *layouts) {
         auto image = image_of_symbols(memory, window, layout);
@@ -115,22 +130,67 @@ std::vector<KernelImage> images_around(PhysicalMemory& memory, Gpa anchor) {
     return images;
 }
 
+// Follows anchors in the order of their addresses.
+class AnchorSearch {
+public:
+    AnchorSearch(PhysicalMemory& memory, Patience& whole, TryImage try_image)
+        : memory_(memory), try_image_(try_image), patience_(kPatience, &whole) {}
+
+    // True when one led to a kernel that was accepted.
+    bool search(Gpa start, std::span<const std::byte> chunk) {
+        std::size_t from = 0;
+        for (std::size_t looked = 0; from < chunk.size(); ++looked) {
+            const void* hit = memmem(chunk.data() + from, chunk.size() - from, kAnchor.data(), kAnchor.size());
+            if (hit == nullptr) return false;
+            if (looked == kMaxAnchorsOfChunk) break;
+            from = static_cast<std::size_t>(static_cast<const std::byte*>(hit) - chunk.data()) + 1;
+            ++anchors_;
+            if (follow(start.wrap_plus(from - 1))) return true;
+        }
+        left_out_ = left_out_ || from < chunk.size();
+        return false;
+    }
+
+    [[nodiscard]] std::string account() const {
+        return fmt::format(
+            "full scan: {} place{} look like a symbol table, none leads to a kernel that passes the checks{}", anchors_,
+            anchors_ == 1 ? "" : "s", left_out_ ? "; gave up at the limit of candidates" : "");
+    }
+
+private:
+    bool follow(Gpa anchor) {
+        if (windows_ != 0 && anchor >= judged_from_ && anchor.value - judged_from_.value < kJudged) return false;
+        if (windows_ == kMaxWindows || patience_.is_exhausted()) {
+            left_out_ = true;
+            return false;
+        }
+        const Patience::Spending spending(patience_);
+        if (!has_token_table(memory_, anchor)) return false;
+        ++windows_;
+        judged_from_ = anchor;
+        for (KernelImage& image : images_from(memory_, anchor)) {
+            if (try_image_(std::move(image))) return true;
+        }
+        return false;
+    }
+
+    PhysicalMemory& memory_;
+    TryImage try_image_;
+    Patience patience_;
+    Gpa judged_from_;
+    std::size_t anchors_ = 0;
+    std::size_t windows_ = 0;
+    bool left_out_ = false;
+};
+
 }  // namespace
 
-RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress progress) {
+RouteReport find_by_scan(PhysicalMemory& memory, Patience& whole, TryImage try_image, Progress progress) {
     RouteReport report;
-    std::size_t anchors = 0;
     const std::uint64_t total = memory.total_size();
     std::uint64_t seen = 0;
     std::vector<std::byte> chunk;
-    Patience patience(kPatience);
-    const auto follow = [&](Gpa hit) {
-        const Patience::Spending spending(patience);
-        for (KernelImage& image : images_around(memory, hit)) {
-            if (try_image(std::move(image))) return true;
-        }
-        return false;
-    };
+    AnchorSearch anchors(memory, whole, try_image);
     for (const MemoryRange& range : memory.ranges()) {
         for (const MemoryRange& part : memory.populated(range)) {
             for (std::uint64_t at = 0; at < part.size; at += kChunk) {
@@ -140,25 +200,14 @@ RouteReport find_by_scan(PhysicalMemory& memory, TryImage try_image, Progress pr
                 seen += std::min(kChunk, part.size - at);
                 progress(static_cast<double>(seen) / static_cast<double>(total));
                 if (!memory.read(part.start.wrap_plus(at), chunk)) continue;
-                std::size_t from = 0;
-                while (from < chunk.size() && anchors < kMaxAnchors && !patience.is_exhausted()) {
-                    const void* hit = memmem(chunk.data() + from, chunk.size() - from, kAnchor.data(), kAnchor.size());
-                    if (hit == nullptr) break;
-                    const std::size_t offset = static_cast<std::size_t>(static_cast<const std::byte*>(hit) -
-                                                                        chunk.data());
-                    from = offset + 1;
-                    ++anchors;
-                    if (follow(part.start.wrap_plus(at + offset))) {
-                        report.accepted = true;
-                        return report;
-                    }
+                if (anchors.search(part.start.wrap_plus(at), chunk)) {
+                    report.accepted = true;
+                    return report;
                 }
             }
         }
     }
-    report.account = fmt::format(
-        "full scan: {} place{} look like a symbol table, none leads to a kernel that passes the checks", anchors,
-        anchors == 1 ? "" : "s");
+    report.account = anchors.account();
     return report;
 }
 
