@@ -177,6 +177,39 @@ def test_interrupt(vitrine, images):
 
 
 @pytest.mark.guests("k61")
+def test_a_paused_guest_waits_for_no_reader(vitrine, guest):
+    """--paused into a pipe that nobody empties: the guest goes on, the rows wait; Ctrl-C ends the program."""
+    arguments = ["symbols", f"qemu:{guest.pid}", "--paused", "--format", "json"]
+    with subprocess.Popen([vitrine.path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=vitrine.environment()) as process:
+        wait_until_writing(process.pid)
+        with guest.qmp() as qmp:
+            assert qmp("query-status")["status"] == "running"
+        output, notes = process.communicate(timeout=60)
+        assert process.returncode == OK and b"the guest was paused for" in notes
+        assert len(json.loads(output)) > 10000
+    with subprocess.Popen([vitrine.path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          env=vitrine.environment()) as process:
+        wait_until_writing(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == INTERRUPTED
+        process.stdout.close()
+    with guest.qmp() as qmp:
+        assert qmp("query-status")["status"] == "running"
+
+
+def wait_until_writing(pid):
+    """Returns when the process waits in write() to its standard output."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            if file.read().split()[:2] == ["1", "0x1"]:
+                return
+        time.sleep(0.02)
+    pytest.fail("it never waited for its reader")
+
+
+@pytest.mark.guests("k61")
 def test_truncated_images_are_refused(vitrine, images, tmp_path):
     core = tmp_path / "core"
     with open(images.elf, "rb") as whole:
