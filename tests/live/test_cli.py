@@ -78,7 +78,7 @@ def test_bad_target(vitrine, tmp_path, name):
 @pytest.mark.parametrize("arguments", [
     (), ("pss",), ("ps",), ("ps", "x", "y"), ("ps", "x", "--format", "xml"), ("ps", "x", "--pid", "many"), ("ps", "x", "--nope"),
     ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("table", "nope", "x"), ("schema", "nope"), ("completion", "tcsh"),
-    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("info", "x", "--format", "csv"), ("list", "--columns", "nope"),
+    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("list", "--columns", "nope"),
 ], ids=" ".join)
 def test_usage(vitrine, arguments):
     refused(vitrine(*arguments), USAGE)

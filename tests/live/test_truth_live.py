@@ -119,7 +119,7 @@ def test_processors_busy_in_user_mode(vitrine, boot, record_property):
     target, truth = f"qemu:{guest.pid}", guest.truth
     levels = [row["cpl"] for _ in range(10) for row in vitrine.rows("vcpus", target)]
     assert levels.count(3) >= 10, f"privilege levels seen: {levels}"
-    info = vitrine.rows("info", target)
+    info, = vitrine.rows("info", target)
     assert info["kernel"]["page_table_isolation"] and info["kernel"]["found_by"] == "vCPU registers", info["kernel"]
     spinning = {}
     for options in ((), ("--no-registers",), ("--no-qmp", "--no-cache")):

@@ -57,7 +57,7 @@ def resources(truth, name: str) -> list:
 
 
 def check_kernel(vitrine, subject):
-    truth, kernel = subject.truth, vitrine.rows("info", subject.target)["kernel"]
+    truth, kernel = subject.truth, vitrine.rows("info", subject.target)[0]["kernel"]
     text = truth.symbol("_text")
     code = resources(truth, "Kernel code")
     flags = truth.text("/proc/cpuinfo").split("flags", 1)[1].split("\n", 1)[0].split()
