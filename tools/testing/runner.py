@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from . import stages
 from .cases import FAILED, SKIPPED, Case, closing_line, count
+from .demo_stage import demo
 from .fuzz_stage import fuzz
 from .install_stage import install
 from .processes import Children, Stopped
@@ -36,6 +37,7 @@ PLANS = {
     "unit": Plan(stages.unit, 0, ("build",), ("images",)),
     "static": Plan(stages.static, 0),
     "install": Plan(install, 0, ("build",)),
+    "demo": Plan(demo, 0, ("build",), ("kernels",)),
     "guests": Plan(stages.guests, 0, (), ("images",)),
     "live": Plan(stages.live, 0, ("build",), ("images",)),
     "nested": Plan(stages.nested, 0, ("build",), ("images",)),
@@ -45,8 +47,8 @@ PLANS = {
 }
 # What a stage that was asked for alone brings along. The sanitizer builds do not need the everyday one; in a whole run
 # they only wait for it.
-BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "guests": ("kernels",),
-          "live": ("build", "kernels"), "nested": ("build", "kernels")}
+BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "demo": ("build", "kernels"),
+          "guests": ("kernels",), "live": ("build", "kernels"), "nested": ("build", "kernels")}
 
 
 def minutes(seconds: float) -> str:

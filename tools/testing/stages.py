@@ -73,7 +73,7 @@ class Stage:
         report = self.folder / f"{self.name}.xml"
         report.unlink(missing_ok=True)
         status = self.run(PYTHON, "-B", "-m", "pytest", "-q", "-ra", "--color=no", "-p", "no:cacheprovider",
-                          f"--junitxml={report}", *arguments, timeout=timeout)
+                          "-o", "junit_family=xunit1", "--durations=10", f"--junitxml={report}", *arguments, timeout=timeout)
         return self.cases_of(report, status)
 
     def cases_of(self, report: pathlib.Path, status: int) -> list:
