@@ -16,6 +16,8 @@ from .stages import BACKGROUND_NICE, BUILD, PROJECT, Stage
 LOGS = BUILD / "test-logs"
 PROGRESS_S = 20.0
 TAIL_LINES = 60
+# Of failed cases that are shown with their output, and of the lines of each.
+SHOWN_CASES, SHOWN_LINES = 10, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,10 @@ class Run:
         verdict = "FAILED" if numbers[FAILED] else "done"
         self.say(f"{name:8} {verdict} in {minutes(seconds)}, {len(cases)} case{'s' if len(cases) != 1 else ''}"
                  + "".join(f", {numbers[outcome]} {outcome}" for outcome in (FAILED, SKIPPED) if numbers[outcome]))
-        if count(cases)[FAILED]:
+        for case in [case for case in cases if case.outcome == FAILED and case.output][:SHOWN_CASES]:
+            shown = "\n".join(f"    | {line}" for line in case.output.splitlines()[-SHOWN_LINES:])
+            self.say(f"    FAILED {case.name}:\n{shown}")
+        if numbers[FAILED]:
             lines = log.read_bytes().decode("utf-8", "replace").splitlines()
             shown = "\n".join(f"    | {line}" for line in lines[-TAIL_LINES:])
             self.say(f"    the end of {log.relative_to(PROJECT)}:\n{shown}")
