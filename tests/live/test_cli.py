@@ -237,6 +237,25 @@ def test_table_fits_the_terminal(vitrine, images):
     assert "\x1b[1m" not in on_terminal(vitrine, 80, "ps", images.raw, NO_COLOR="1")[0]
 
 
+@pytest.mark.guests("k61")
+def test_other_texts_fit_the_terminal(vitrine, images):
+    for arguments in (("info", images.raw), ("types", images.raw, "task_struct"), ("schema", "processes")):
+        for columns in (40, 80):
+            plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in on_terminal(vitrine, columns, *arguments)]
+            assert len(plain) > 5 and all(len(line) <= columns for line in plain), arguments
+    assert any(len(line) > 80 for line in vitrine.ok("info", images.raw).stdout.decode().splitlines()), "wrapped in a file"
+
+
+@pytest.mark.guests("k61")
+def test_info_for_programs(vitrine, images):
+    info, = vitrine.rows("info", images.raw)
+    line = json.loads(vitrine.ok("info", images.raw, "--format", "ndjson").stdout)
+    assert line["kernel"]["build_id"] == info["kernel"]["build_id"]
+    items = dict(csv.reader(io.StringIO(vitrine.ok("info", images.raw, "--format", "csv").stdout.decode(), newline="")))
+    assert items["item"] == "value" and items["kernel.release"] == info["kernel"]["release"]
+    assert int(items["machine.memory_bytes"]) == info["machine"]["memory_bytes"]
+
+
 def on_terminal(vitrine, columns, *arguments, **changes):
     """The lines a run writes to a terminal of this width."""
     control, terminal = pty.openpty()
