@@ -78,7 +78,7 @@ def test_bad_target(vitrine, tmp_path, name):
 @pytest.mark.parametrize("arguments", [
     (), ("pss",), ("ps",), ("ps", "x", "y"), ("ps", "x", "--format", "xml"), ("ps", "x", "--pid", "many"), ("ps", "x", "--nope"),
     ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("table", "nope", "x"), ("schema", "nope"), ("completion", "tcsh"),
-    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("info", "x", "--format", "csv"), ("list", "--columns", "nope"),
+    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("list", "--columns", "nope"),
 ], ids=" ".join)
 def test_usage(vitrine, arguments):
     refused(vitrine(*arguments), USAGE)
@@ -177,6 +177,39 @@ def test_interrupt(vitrine, images):
 
 
 @pytest.mark.guests("k61")
+def test_a_paused_guest_waits_for_no_reader(vitrine, guest):
+    """--paused into a pipe that nobody empties: the guest goes on, the rows wait; Ctrl-C ends the program."""
+    arguments = ["symbols", f"qemu:{guest.pid}", "--paused", "--format", "json"]
+    with subprocess.Popen([vitrine.path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=vitrine.environment()) as process:
+        wait_until_writing(process.pid)
+        with guest.qmp() as qmp:
+            assert qmp("query-status")["status"] == "running"
+        output, notes = process.communicate(timeout=60)
+        assert process.returncode == OK and b"the guest was paused for" in notes
+        assert len(json.loads(output)) > 10000
+    with subprocess.Popen([vitrine.path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          env=vitrine.environment()) as process:
+        wait_until_writing(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == INTERRUPTED
+        process.stdout.close()
+    with guest.qmp() as qmp:
+        assert qmp("query-status")["status"] == "running"
+
+
+def wait_until_writing(pid):
+    """Returns when the process waits in write() to its standard output."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            if file.read().split()[:2] == ["1", "0x1"]:
+                return
+        time.sleep(0.02)
+    pytest.fail("it never waited for its reader")
+
+
+@pytest.mark.guests("k61")
 def test_truncated_images_are_refused(vitrine, images, tmp_path):
     core = tmp_path / "core"
     with open(images.elf, "rb") as whole:
@@ -202,6 +235,25 @@ def test_table_fits_the_terminal(vitrine, images):
         assert any(line.endswith("…") for line in plain)
         assert lines[0].startswith("\x1b[1m"), "colour on a terminal"
     assert "\x1b[1m" not in on_terminal(vitrine, 80, "ps", images.raw, NO_COLOR="1")[0]
+
+
+@pytest.mark.guests("k61")
+def test_other_texts_fit_the_terminal(vitrine, images):
+    for arguments in (("info", images.raw), ("types", images.raw, "task_struct"), ("schema", "processes")):
+        for columns in (40, 80):
+            plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in on_terminal(vitrine, columns, *arguments)]
+            assert len(plain) > 5 and all(len(line) <= columns for line in plain), arguments
+    assert any(len(line) > 80 for line in vitrine.ok("info", images.raw).stdout.decode().splitlines()), "wrapped in a file"
+
+
+@pytest.mark.guests("k61")
+def test_info_for_programs(vitrine, images):
+    info, = vitrine.rows("info", images.raw)
+    line = json.loads(vitrine.ok("info", images.raw, "--format", "ndjson").stdout)
+    assert line["kernel"]["build_id"] == info["kernel"]["build_id"]
+    items = dict(csv.reader(io.StringIO(vitrine.ok("info", images.raw, "--format", "csv").stdout.decode(), newline="")))
+    assert items["item"] == "value" and items["kernel.release"] == info["kernel"]["release"]
+    assert int(items["machine.memory_bytes"]) == info["machine"]["memory_bytes"]
 
 
 def on_terminal(vitrine, columns, *arguments, **changes):

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from testing import cases, processes, runner  # noqa: E402  pylint: disable=wrong-import-position
+from testing import cases, processes, runner, stages  # noqa: E402  pylint: disable=wrong-import-position
 from testing.cases import FAILED, PASSED, SKIPPED, Case  # noqa: E402  pylint: disable=wrong-import-position
 
 CTEST = """<testsuite tests="5" failures="1">
@@ -99,6 +99,30 @@ def test_what_needs_a_failed_stage_is_not_run(monkeypatch, tmp_path, capsys):
              "c": runner.Plan(stage_of(PASSED), 1, (), ("a",))}
     status, lines = run_with(monkeypatch, tmp_path, capsys, plans)
     assert (status, lines[-1]) == (1, "1 passed, 2 failed, 0 skipped")
+
+
+def test_why_a_case_failed_is_shown_first(monkeypatch, tmp_path, capsys):
+    def stage(_):
+        """A stage."""
+        return [Case("good", PASSED), Case("bad", FAILED, "Failed", "a_test.cpp:7: Failure\nexpected 1, got 2")]
+    _, lines = run_with(monkeypatch, tmp_path, capsys, {"a": runner.Plan(stage, 0)})
+    at = lines.index("    FAILED bad:")
+    assert lines[at + 1:at + 3] == ["    | a_test.cpp:7: Failure", "    | expected 1, got 2"]
+    assert any("the end of" in line for line in lines[at:])
+
+
+def test_output_of_failures_is_kept(tmp_path):
+    report = PYTEST.replace("...</error>", "E  assert 1 == 2</error><system-out>printed</system-out>")
+    assert [case.output for case in parse(tmp_path, report)] == ["", "E  assert 1 == 2\nprinted", ""]
+
+
+def test_the_test_that_ran_too_long_is_named(tmp_path):
+    (tmp_path / "test_slow.py").write_text("import time\n\ndef test_quick():\n    pass\n\n"
+                                           "def test_slow():\n    time.sleep(60)\n", encoding="utf-8")
+    stage = stages.Stage("slow", processes.Children(), argparse.Namespace(), tmp_path, 0)
+    found = stage.pytest(tmp_path / "test_slow.py", timeout=3)
+    assert found[-1].outcome == FAILED and "::test_slow was running" in found[-1].reason, found
+    assert any(case.name.endswith("test_quick") and case.outcome == PASSED for case in found)
 
 
 def test_a_command_that_hangs_is_ended(tmp_path):

@@ -14,6 +14,7 @@ class Case:
     name: str
     outcome: str
     reason: str = ""
+    output: str = dataclasses.field(default="", compare=False)  # of one that failed
 
 
 def _reason(element) -> str:
@@ -44,6 +45,12 @@ def _gtest_skip_reason(testcase) -> str:
     return ""
 
 
+def _output(testcase) -> str:
+    """All that the report tells of a failure: pytest's account of it, what the test printed."""
+    texts = [testcase.findtext(tag) for tag in ("failure", "error", "system-out", "system-err")]
+    return "\n".join(text.strip() for text in texts if text and text.strip())
+
+
 def from_junit(path: pathlib.Path) -> list:
     """The cases of a JUnit file, as CTest and pytest write it."""
     cases = []
@@ -54,7 +61,7 @@ def from_junit(path: pathlib.Path) -> list:
         classname, name = testcase.get("classname", ""), testcase.get("name", "?")
         # CTest repeats the name as the class.
         full = name if not classname or classname == name else f"{classname.removeprefix('tests.')}::{name}"
-        cases.append(Case(full, outcome, reason))
+        cases.append(Case(full, outcome, reason, _output(testcase) if outcome == FAILED else ""))
     return cases
 
 

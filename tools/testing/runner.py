@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from . import stages
 from .cases import FAILED, SKIPPED, Case, closing_line, count
+from .demo_stage import demo
 from .fuzz_stage import fuzz
 from .install_stage import install
 from .processes import Children, Stopped
@@ -15,6 +16,8 @@ from .stages import BACKGROUND_NICE, BUILD, PROJECT, Stage
 LOGS = BUILD / "test-logs"
 PROGRESS_S = 20.0
 TAIL_LINES = 60
+# Of failed cases that are shown with their output, and of the lines of each.
+SHOWN_CASES, SHOWN_LINES = 10, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,7 @@ PLANS = {
     "unit": Plan(stages.unit, 0, ("build",), ("images",)),
     "static": Plan(stages.static, 0),
     "install": Plan(install, 0, ("build",)),
+    "demo": Plan(demo, 0, ("build",), ("kernels",)),
     "guests": Plan(stages.guests, 0, (), ("images",)),
     "live": Plan(stages.live, 0, ("build",), ("images",)),
     "nested": Plan(stages.nested, 0, ("build",), ("images",)),
@@ -45,8 +49,8 @@ PLANS = {
 }
 # What a stage that was asked for alone brings along. The sanitizer builds do not need the everyday one; in a whole run
 # they only wait for it.
-BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "guests": ("kernels",),
-          "live": ("build", "kernels"), "nested": ("build", "kernels")}
+BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "demo": ("build", "kernels"),
+          "guests": ("kernels",), "live": ("build", "kernels"), "nested": ("build", "kernels")}
 
 
 def minutes(seconds: float) -> str:
@@ -145,7 +149,10 @@ class Run:
         verdict = "FAILED" if numbers[FAILED] else "done"
         self.say(f"{name:8} {verdict} in {minutes(seconds)}, {len(cases)} case{'s' if len(cases) != 1 else ''}"
                  + "".join(f", {numbers[outcome]} {outcome}" for outcome in (FAILED, SKIPPED) if numbers[outcome]))
-        if count(cases)[FAILED]:
+        for case in [case for case in cases if case.outcome == FAILED and case.output][:SHOWN_CASES]:
+            shown = "\n".join(f"    | {line}" for line in case.output.splitlines()[-SHOWN_LINES:])
+            self.say(f"    FAILED {case.name}:\n{shown}")
+        if numbers[FAILED]:
             lines = log.read_bytes().decode("utf-8", "replace").splitlines()
             shown = "\n".join(f"    | {line}" for line in lines[-TAIL_LINES:])
             self.say(f"    the end of {log.relative_to(PROJECT)}:\n{shown}")

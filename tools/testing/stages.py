@@ -23,6 +23,16 @@ ONE_THREADED = ("^(AllLayouts|Kallsyms|ElfCore|Guests/|Described/|ShuffledLayout
 SANITIZER_ENVIRONMENT = {"CCACHE_BASEDIR": str(PROJECT), "CCACHE_NOHASHDIR": "1"}
 
 
+TIMED_OUT = 124  # what Children.run gives
+
+
+def running_test(log: str) -> str:
+    """The test that pytest -v had begun and not ended."""
+    begun = re.findall(r"^(\S+\.py::.+?)(?: (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*)?$", log, re.MULTILINE)
+    unended = [name.strip() for name, outcome in begun if not outcome]
+    return unended[-1] if unended else "none of its tests"
+
+
 class Stage:
     """What a stage function is given: how to run commands, and where its files go."""
 
@@ -72,9 +82,13 @@ class Stage:
     def pytest(self, *arguments, timeout: float) -> list:
         report = self.folder / f"{self.name}.xml"
         report.unlink(missing_ok=True)
-        status = self.run(PYTHON, "-B", "-m", "pytest", "-q", "-ra", "--color=no", "-p", "no:cacheprovider",
-                          f"--junitxml={report}", *arguments, timeout=timeout)
-        return self.cases_of(report, status)
+        status = self.run(PYTHON, "-B", "-m", "pytest", "-v", "-ra", "--color=no", "-p", "no:cacheprovider",
+                          "-o", "junit_family=xunit1", "--durations=10", f"--junitxml={report}", *arguments, timeout=timeout)
+        cases = self.cases_of(report, status)
+        if status == TIMED_OUT:
+            log = self.log_path.read_text(encoding="utf-8", errors="replace")
+            cases.append(Case(f"{self.name}: not done in {timeout:.0f} s", FAILED, f"{running_test(log)} was running"))
+        return cases
 
     def cases_of(self, report: pathlib.Path, status: int) -> list:
         """The report's cases, and a failed one where the status tells of more than they do."""

@@ -54,6 +54,11 @@ int run_program(std::span<const std::string> words, Engine& engine, int out_fd, 
     out.flush();
     if (interrupted()) return kExitInterrupted;
     if (out.reader_gone()) return end_by_closed_pipe();
+    if (out.keeping_failed()) {
+        messages.error(fmt::format("cannot keep the rows until the guest goes on: {}", std::strerror(out.error())),
+                       "TMPDIR names another folder for them; or leave out --paused");
+        return kExitOutput;
+    }
     if (!out.ok()) {
         messages.error(fmt::format("cannot write the output: {}", std::strerror(out.error())), {});
         return kExitOutput;

@@ -45,6 +45,7 @@ Style Session::style() const {
     style.header = settings_.header;
     style.width = settings_.width ? settings_.width : terminal_width(out_.fd());
     if (style.width == std::size_t{0}) style.width.reset();
+    if (!locale_is_utf8()) style.ellipsis = "~";
     return style;
 }
 

@@ -4,6 +4,7 @@
 #include "app/host.h"
 #include "commands/commands.h"
 #include "query/query.h"
+#include "render/wrap.h"
 #include "vitrine/base/text.h"
 
 namespace vitrine::cli {
@@ -52,11 +53,15 @@ public:
             writer_->row(values);
             return;
         }
-        const std::string label = fmt::format("{:<4}", kHealthNames[health]);
-        session_.out().write(fmt::format(
-            "{}  {:<20} {}\n", style_.color ? fmt::format("{}{}\x1b[0m", kHealthColors[health], label) : label,
-            check.name, to_terminal_text(check.detail)));
-        if (!check.mend.empty()) session_.out().write(fmt::format("      mend: {}\n", to_terminal_text(check.mend)));
+        constexpr std::size_t kDetailColumn = 27;
+        constexpr std::size_t kMendColumn = 12;
+        const std::string_view label = kHealthNames[health];
+        std::string text = hanging_lines(fmt::format("{:<4}  {:<20} ", label, check.name),
+                                         to_terminal_text(check.detail), kDetailColumn, style_.width);
+        if (style_.color) text.replace(0, label.size(), fmt::format("{}{}\x1b[0m", kHealthColors[health], label));
+        if (!check.mend.empty())
+            text += hanging_lines("      mend: ", to_terminal_text(check.mend), kMendColumn, style_.width);
+        session_.out().write(text);
         session_.out().flush();
     }
 

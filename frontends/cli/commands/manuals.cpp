@@ -16,13 +16,38 @@ constexpr Example kHelpExamples[] = {
 };
 constexpr ArgumentSpec kHelpArguments[] = {{"COMMAND", "the command to explain", ArgumentKind::command, false}};
 
+// A text as it is, or as the last of the columns of one row.
+void write_text(Session& session, std::initializer_list<std::string_view> columns, std::vector<Value> values) {
+    if (session.settings().format == Format::table) {
+        session.out().write(std::get<std::string>(values.back()));
+        return;
+    }
+    std::vector<OutputColumn> output;
+    for (const std::string_view name : columns) output.push_back({std::string(name), ColumnType::text});
+    const auto writer = make_row_writer(session.out(), session.style(), output);
+    writer->row(values);
+    writer->finish();
+}
+
+void list_commands(Session& session) {
+    const std::vector<OutputColumn> columns{{"command", ColumnType::text}, {"summary", ColumnType::text}};
+    const auto writer = make_row_writer(session.out(), session.style(), columns);
+    for (const Command* command : all_commands()) {
+        const std::vector<Value> values{std::string(command->name), std::string(command->summary)};
+        if (!command->hidden) writer->row(values);
+    }
+    writer->finish();
+}
+
 int run_help(Session& session, const Arguments& arguments) {
     const std::string_view name = arguments.text("COMMAND");
     const Command* command = find_command(name);
     if (!name.empty() && command == nullptr) {
         return session.usage(fmt::format("unknown command '{}'", name), "vitrine --help lists the commands");
     }
-    session.out().write(command == nullptr ? help_text() : help_text(*command));
+    if (command != nullptr) write_text(session, {"command", "help"}, {std::string(name), help_text(*command)});
+    else if (session.settings().format == Format::table) session.out().write(help_text());
+    else list_commands(session);
     return kExitOk;
 }
 
@@ -35,7 +60,8 @@ constexpr ArgumentSpec kCompletionArguments[] = {
     {"SHELL", "bash, zsh or fish", ArgumentKind::shell, true, "bash|zsh|fish"}};
 
 int run_completion(Session& session, const Arguments& arguments) {
-    session.out().write(completion_script(arguments.text("SHELL")));
+    const std::string_view shell = arguments.text("SHELL");
+    write_text(session, {"shell", "script"}, {std::string(shell), completion_script(shell)});
     return kExitOk;
 }
 
@@ -47,7 +73,9 @@ constexpr Example kDocumentExamples[] = {
 constexpr ArgumentSpec kDocumentArguments[] = {{"FORM", "man or markdown", ArgumentKind::text, true, "man|markdown"}};
 
 int run_document(Session& session, const Arguments& arguments) {
-    session.out().write(arguments.text("FORM") == "man" ? man_page(version()) : commands_markdown());
+    const std::string_view form = arguments.text("FORM");
+    write_text(session, {"form", "text"},
+               {std::string(form), form == "man" ? man_page(version()) : commands_markdown()});
     return kExitOk;
 }
 

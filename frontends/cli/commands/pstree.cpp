@@ -94,8 +94,8 @@ private:
     }
     void write(std::string line) {
         if (style_.width && display_width(line) > *style_.width && *style_.width > 0) {
-            line = std::string(fit_width(line, *style_.width - 1)) +
-                   (strokes_.branch == kUtf8Strokes.branch ? "…" : "~");
+            const bool ascii = strokes_.branch == kAsciiStrokes.branch;
+            line = std::string(fit_width(line, *style_.width - 1)) + std::string(ascii ? "~" : style_.ellipsis);
         }
         session_.out().write(line += '\n');
     }

@@ -3,6 +3,7 @@
 #include "commands/commands.h"
 #include "model/suggest.h"
 #include "query/query.h"
+#include "render/wrap.h"
 
 namespace vitrine::cli {
 namespace {
@@ -41,7 +42,8 @@ void list_tables(Session& session) {
 
 void list_columns(Session& session, const TableSpec& spec) {
     const bool prose = session.settings().format == Format::table;
-    if (prose) session.out().write(fmt::format("{}: {}\n\n", spec.name, spec.summary));
+    const std::optional<std::size_t> width = session.style().width;
+    if (prose) session.out().write(hanging_lines(fmt::format("{}: ", spec.name), spec.summary, 2, width) + "\n");
     const std::vector<OutputColumn> columns{
         {"column", ColumnType::text}, {"type", ColumnType::text}, {"description", ColumnType::text}};
     const auto writer = make_row_writer(session.out(), session.style(), columns);
@@ -53,7 +55,8 @@ void list_columns(Session& session, const TableSpec& spec) {
     writer->finish();
     if (prose && !spec.examples.empty()) {
         session.out().write("\nExamples:\n");
-        for (const std::string_view example : spec.examples) session.out().write(fmt::format("  {}\n", example));
+        for (const std::string_view example : spec.examples)
+            session.out().write(hanging_lines("  ", example, 4, width));
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "commands/commands.h"
 #include "query/query.h"
+#include "render/wrap.h"
 #include "vitrine/base/text.h"
 #include "vitrine/guest/linux_guest.h"
 
@@ -32,12 +33,27 @@ void write_row(Session& session, std::span<const OutputColumn> columns, std::spa
     writer->finish();
 }
 
+// Comments stand in a column of their own, where there is room for one.
+std::string without_alignment(std::string_view line) {
+    const auto comment = line.find("/*");
+    const auto code = line.substr(0, std::min(comment, line.size())).find_last_not_of(' ');
+    if (comment == std::string_view::npos || code == std::string_view::npos) return std::string(line);
+    return std::string(line.substr(0, code + 1)) + ' ' + std::string(line.substr(comment));
+}
+
 // Line by line: line ends and indentation are ours, everything else is the guest's.
+// Tabs become spaces where the width counts.
 void write_definition(Session& session, std::string_view text) {
+    constexpr std::size_t kTab = 8;
+    const std::optional<std::size_t> width = session.style().width;
     while (!text.empty()) {
         const auto end = std::min(text.find('\n'), text.size());
         const auto tabs = std::min(text.find_first_not_of('\t'), end);
-        session.out().write(std::string(tabs, '\t') + to_terminal_text(text.substr(tabs, end - tabs)) + '\n');
+        std::string line = to_terminal_text(text.substr(tabs, end - tabs));
+        const std::size_t indent = width ? std::min(tabs * kTab, *width / 2) : 0;
+        if (width && indent + display_width(line) > *width) line = without_alignment(line);
+        session.out().write(width ? hanging_lines(std::string(indent, ' '), line, indent + kTab, width)
+                                  : std::string(tabs, '\t') + line + '\n');
         text.remove_prefix(std::min(end + 1, text.size()));
     }
 }

@@ -18,7 +18,8 @@ constexpr auto kOutputOptions = std::to_array<OptionSpec>({
     {"--color", "", "WHEN", "colour in tables; NO_COLOR in the environment means never", ValueKind::choice,
      "auto|always|never"},
     {"--no-header", "", "", "leave out the line of column names (table, csv)", ValueKind::flag},
-    {"--width", "", "N", "fit tables into N columns, 0: never cut (default: the terminal's width)", ValueKind::number},
+    {"--width", "", "N", "fit the answer into N columns, 0: never cut (default: the terminal's width)",
+     ValueKind::number},
 });
 
 constexpr auto kAccessOptions = std::to_array<OptionSpec>({

@@ -121,6 +121,7 @@ public:
         if (session_.settings().format == Format::table && accepted_ > 0) finish();
     }
     [[nodiscard]] std::size_t accepted() const { return accepted_; }
+    [[nodiscard]] bool gave_up_sorting() const { return gave_up_sorting_; }
 
 private:
     static constexpr std::size_t kMostKept = std::size_t{48} << 20;
@@ -153,7 +154,7 @@ private:
 
     // Memory stays bounded whatever the guest's list is like.
     void give_up_sorting() {
-        session_.messages().note(fmt::format("{}: too much to sort, rows are in the guest's order", spec_.name));
+        gave_up_sorting_ = true;
         for (const auto& values : kept_) write(values);
         kept_.clear();
         kept_.shrink_to_fit();
@@ -171,6 +172,7 @@ private:
     std::vector<std::vector<Value>> kept_;
     std::size_t kept_bytes_ = 0;
     std::size_t accepted_ = 0;
+    bool gave_up_sorting_ = false;
 };
 
 OrExit<Sort> parse_sort(Session& session, const TableSpec& spec, const View* view, std::string_view text) {
@@ -229,6 +231,10 @@ int run_query(Session& session, Guest& guest, const Query& query) {
     Pipeline pipeline(session, query);
     const auto row = [&](std::span<const Value> values) { return pipeline.row(values); };
     auto outcome = walk_table(session, guest, *query.table, pipeline.used_columns(), query.paused, row);
+    if (pipeline.gave_up_sorting()) {  // said here, for nothing may wait for a reader while the guest is paused
+        session.messages().note(
+            fmt::format("{}: too much to sort, rows are in the guest's order", query.table->spec.name));
+    }
     if (!outcome) {
         pipeline.break_off();
         return outcome.error();

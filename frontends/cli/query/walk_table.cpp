@@ -70,6 +70,8 @@ Result<WalkReport> walk_paused(Session& session, Guest& guest, const Table& tabl
                                 "vitrine doctor TARGET says which routes are missing; leave out --paused");
     }
     if (control == nullptr) return session.engine().run(table, guest, context, sink);  // an image stands still
+    // Whoever reads the output may take his time, the guest has none: rows are written once it goes on.
+    const OutputHold hold(session.out());
     PauseScope scope(*control);
     VITRINE_CHECK(scope.begin());
     guest.new_generation();  // it ran on since it was attached to

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "render/output.h"
+#include "render/structure.h"
 #include "vitrine/query/table.h"
 
 namespace vitrine::cli {
@@ -21,21 +22,17 @@ namespace vitrine::cli {
 // One value as JSON: addresses as "0x..." strings, NULL and numbers that JSON lacks as null.
 [[nodiscard]] std::string json_value(const Value& value);
 
-class JsonWriter {
+class JsonWriter final : public StructureWriter {
 public:
     JsonWriter(Output& output, std::size_t indent) : output_(output), indent_(indent) {}
 
-    void begin_object() { open('{'); }
-    void end_object() { close('}'); }
-    void begin_array() { open('['); }
-    void end_array() { close(']'); }
-    void key(std::string_view name);
-    void value(const Value& value) { raw(json_value(value)); }
-    void text(std::string_view text) { raw(json_string(text)); }
-    void integer(std::int64_t number) { value(Value(number)); }
-    void address(std::uint64_t address) { value(Value(AddressValue{address})); }
-    void boolean(bool truth) { raw(truth ? "true" : "false"); }
-    void null() { raw("null"); }
+    void begin_object() override { open('{'); }
+    void end_object() override { close('}'); }
+    void begin_array() override { open('['); }
+    void end_array() override { close(']'); }
+    void key(std::string_view name) override;
+    void value(const Value& value) override { raw(json_value(value)); }
+    void boolean(bool truth) override { raw(truth ? "true" : "false"); }
 
 private:
     void raw(std::string_view token);

@@ -35,7 +35,8 @@ struct Style {
     Format format = Format::table;
     bool color = false;
     bool header = true;
-    std::optional<std::size_t> width;  // tables are cut to it; nullopt: never cut
+    std::optional<std::size_t> width;  // tables are cut to it, other texts wrapped; nullopt: never
+    std::string_view ellipsis = "…";   // one column wide
 };
 
 class RowWriter {

@@ -8,16 +8,15 @@
 namespace vitrine::cli {
 namespace {
 
-constexpr std::string_view kEllipsis = "…";
 constexpr std::string_view kBold = "\x1b[1m";
 constexpr std::string_view kDim = "\x1b[2m";
 constexpr std::string_view kPlain = "\x1b[0m";
 
 // Cut to `width` columns, the last of them an ellipsis.
-std::string cut(const std::string& text, std::size_t width) {
+std::string cut(const std::string& text, std::size_t width, std::string_view ellipsis) {
     if (text.size() <= width || display_width(text) <= width) return text;
     if (width == 0) return {};
-    return std::string(fit_width(text, width - 1)) + std::string(kEllipsis);
+    return std::string(fit_width(text, width - 1)) + std::string(ellipsis);
 }
 
 }  // namespace
@@ -97,7 +96,7 @@ void TableWriter::write_sample() {
 
 std::string TableWriter::cell_text(const std::string& cell, std::size_t column) const {
     const bool last = column + 1 == columns_.size();
-    std::string text = style_.width ? cut(cell, widths_[column]) : cell;
+    std::string text = style_.width ? cut(cell, widths_[column], style_.ellipsis) : cell;
     const std::size_t shown = display_width(text);
     const std::size_t padding = widths_[column] > shown ? widths_[column] - shown : 0;
     if (right_aligned(column)) return std::string(padding, ' ') + text;
@@ -110,10 +109,10 @@ void TableWriter::write_line(const Cells& cells, bool header) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
         std::string text = cell_text(cells[i], i);
         if (style_.width && used >= *style_.width) {  // no room for more columns: say that there are
-            if (used - kGap < *style_.width) line += kEllipsis;
+            if (used - kGap < *style_.width) line += style_.ellipsis;
             break;
         }
-        if (style_.width) text = cut(text, *style_.width - used);
+        if (style_.width) text = cut(text, *style_.width - used, style_.ellipsis);
         used += display_width(text) + kGap;
         if (i > 0) line.append(kGap, ' ');
         const bool dim = style_.color && !header && cells[i] == "-";

@@ -7,6 +7,8 @@
 // Looking never makes the host allocate memory. Touching a hole of a shared mapping allocates a page, so a page is touched
 // only once it is known to hold data (SEEK_DATA); everything else is read with pread, which allocates nothing, or is
 // known to be zeros. On hugetlbfs, which does not tell its holes, a page is known after non-zero bytes were read from it.
+// What is known holds for a generation: new_generation() sees any hole that was punched before it, whatever else the guest
+// took meanwhile. A hole that is punched and looked at within one generation may be filled.
 //
 // Files may shrink or fail while they are read: reads then fail (stale, io), the process lives on (see fault_guard.h).
 // Thread safety: read, read_strided and populated may run in several threads at a time; new_generation may not beside them.
@@ -24,6 +26,8 @@
 #include "base/unique_fd.h"
 #include "sources/file/fault_guard.h"
 #include "vitrine/memory/ram_store.h"
+
+struct stat;
 
 namespace vitrine {
 
@@ -62,13 +66,20 @@ private:
         unknown,  // hugetlbfs: says that everything is data
         all,      // no file: zeros
     };
+    // What tells that a file gave pages back. It may have taken others meanwhile, so that the number of blocks proves nothing;
+    // but tmpfs notes the time of each hole that is punched (and of pages taken: a guest at rest costs nothing anew).
+    struct Holding {
+        std::uint64_t blocks = 0;
+        std::int64_t changed_ns = 0;  // st_ctim
+        bool is_fresh = false;        // changed so lately that another change may bear the same time
+    };
     struct Piece {
         UniqueFd fd;
         std::uint64_t file_offset = 0;
         std::uint64_t start = 0;  // in the store
         std::uint64_t size = 0;
         std::uint64_t granule = kPageSize;  // size of the pages that hold it
-        std::uint64_t blocks = 0;           // st_blocks when last looked at
+        Holding holding{};                  // when last looked at
         Holes holes = Holes::seek;
         bool mapped = false;
         FaultGuard guard{};
@@ -83,6 +94,8 @@ private:
 
     MappedStore(std::vector<Piece> pieces, std::uint64_t size, AccessMethod method);
     static Result<Piece> open_piece(FilePiece from, std::uint64_t start);
+    [[nodiscard]] static Holding holding_of(const struct stat& status);
+    [[nodiscard]] static bool may_have_new_holes(const Piece& piece, const Holding& now);
     void map_all();
     bool map_piece(const Piece& piece);
     void learn_dense(Piece& piece);

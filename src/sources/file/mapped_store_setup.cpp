@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "sources/file/mapped_store.h"
@@ -68,7 +69,7 @@ Result<MappedStore::Piece> MappedStore::open_piece(FilePiece from, std::uint64_t
     if (!is_whole(piece)) {
         return Error::make(Errc::stale, Origin::source, "memory file is shorter than the memory it holds");
     }
-    piece.blocks = static_cast<std::uint64_t>(status.st_blocks);
+    piece.holding = holding_of(status);
     piece.holes = Holes::seek;
     if (system.f_type == TMPFS_MAGIC) piece.holes = Holes::walk;
     if (system.f_type == HUGETLBFS_MAGIC) {
@@ -78,6 +79,32 @@ Result<MappedStore::Piece> MappedStore::open_piece(FilePiece from, std::uint64_t
         piece.holes = Holes::none;
     }
     return piece;
+}
+
+MappedStore::Holding MappedStore::holding_of(const struct stat& status) {
+    // Files bear the time of the last timer tick, 1 to 10 ms apart.
+    constexpr std::int64_t kSeveralTicks = 50'000'000;
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    Holding holding;
+    holding.blocks = static_cast<std::uint64_t>(status.st_blocks);
+    holding.changed_ns = status.st_ctim.tv_sec * kSecond + status.st_ctim.tv_nsec;
+    holding.is_fresh = now.tv_sec * kSecond + now.tv_nsec - holding.changed_ns < kSeveralTicks;
+    return holding;
+}
+
+bool MappedStore::may_have_new_holes(const Piece& piece, const Holding& now) {
+    const Holding& before = piece.holding;
+    switch (piece.holes) {
+        case Holes::none:
+        case Holes::all: return false;
+        case Holes::walk: return now.blocks < before.blocks || now.changed_ns != before.changed_ns || before.is_fresh;
+        case Holes::unknown: return now.blocks != before.blocks;  // hugetlbfs tells no time
+        case Holes::seek:
+            return now.blocks < before.blocks;  // looking at a hole of a file on a disk fills it in no case
+    }
+    return true;
 }
 
 Result<std::shared_ptr<MappedStore>> MappedStore::make(std::vector<FilePiece> wanted, AccessMethod method) {
@@ -164,10 +191,11 @@ void MappedStore::new_generation() {
         struct stat status = {};
         if (fstat(piece.fd.get(), &status) != 0) continue;
         whole = whole && length_of(piece.fd.get(), status).value_or(0) >= piece.file_offset + piece.size;
-        const auto blocks = static_cast<std::uint64_t>(status.st_blocks);
         // Pages were given back (a balloon, a hole punched): which ones is not told.
-        const bool fewer = blocks < std::exchange(piece.blocks, blocks) && piece.holes != Holes::none;
-        if (!fewer && !was_tainted) continue;
+        const Holding now = holding_of(status);
+        const bool new_holes = may_have_new_holes(piece, now);
+        piece.holding = now;
+        if (!new_holes && !was_tainted) continue;
         clear_present(piece);
         if (was_tainted) piece.mapped = map_piece(piece);  // the file's own pages again, where zeros were put
         if (piece.mapped) learn_dense(piece);

@@ -75,6 +75,7 @@ public:
     }
     Result<void> resume() override {
         ++script_.resumes;
+        if (script_.on_resume) script_.on_resume();
         return {};
     }
     [[nodiscard]] std::string_view route() const override { return "a switch"; }
@@ -162,6 +163,7 @@ Result<WalkReport> FakeEngine::run(const Table& table, Guest&, QueryContext& con
     for (std::size_t i = 0; i < table.spec.columns.size(); ++i) used |= context.uses(i) ? std::uint64_t{1} << i : 0;
     script_.used_columns.push_back(used);
     script_.rows_while_paused = script_.pauses > script_.resumes;
+    if (script_.on_run) script_.on_run();
     WalkReport report = script_.report;
     for (const auto& row : &table == &kProcesses ? script_.processes : script_.modules) {
         ++script_.delivered;

@@ -21,7 +21,8 @@ struct Script {
     std::function<Error()> open_error, attach_error, run_error;  // empty: none
     std::vector<MachineListing> machines;
     bool can_pause = true;
-    std::size_t endless_rows = 0;  // that many more processes, each made when it is asked for
+    std::size_t endless_rows = 0;             // that many more processes, each made when it is asked for
+    std::function<void()> on_run, on_resume;  // empty: nothing
     // What happened.
     int pauses = 0, resumes = 0;
     std::size_t delivered = 0;

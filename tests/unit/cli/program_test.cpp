@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "app/app.h"
 #include "fake_engine.h"
 #include "query/row_filter.h"
+#include "vitrine/base/text.h"
 
 namespace vitrine::cli::test {
 namespace {
@@ -66,7 +69,13 @@ TEST(Program, FiltersAndColumns) {
     const Ran wrong = run(script, {"ps", "qemu:web1", "--columns", "nmae"});
     EXPECT_EQ(wrong.code, 2);
     EXPECT_THAT(wrong.err, HasSubstr("did you mean name?"));
+    setenv("LC_ALL", "C.UTF-8", 1);
     EXPECT_THAT(run(script, {"ps", "qemu:web1", "--width", "30"}).out, HasSubstr("…"));
+    setenv("LC_ALL", "C", 1);
+    const std::string ascii = run(script, {"ps", "qemu:web1", "--width", "30"}).out;
+    EXPECT_THAT(ascii, HasSubstr("~\n"));
+    EXPECT_TRUE(std::all_of(ascii.begin(), ascii.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+    unsetenv("LC_ALL");
     EXPECT_THAT(run(script, {"ps", "qemu:web1", "--width", "0"}).out, HasSubstr("sshd: /usr/sbin/sshd -D"));
     EXPECT_EQ(run(script, {"ps", "qemu:web1", "--sort", "nope"}).code, 2);
     EXPECT_EQ(run(script, {"ps", "qemu:web1", "--sort", "pid:up"}).code, 2);
@@ -238,13 +247,76 @@ TEST(Program, InfoForPeopleAndPrograms) {
     EXPECT_THAT(text.out, HasSubstr("the banner lies where"));
     EXPECT_THAT(text.out, HasSubstr("find page tables: one root"));
     EXPECT_THAT(text.out, Not(HasSubstr("\x1b")));
-    const auto json = nlohmann::json::parse(run(script, {"info", "qemu:web1", "-f", "json"}).out);
+    const auto array = nlohmann::json::parse(run(script, {"info", "qemu:web1", "-f", "json"}).out);
+    ASSERT_EQ(array.size(), 1u);
+    const auto& json = array[0];
     EXPECT_EQ(json["kernel"]["text_va"], "0xffffffff81000000");
     EXPECT_EQ(json["kernel"]["banner"], "Linux version 6.1.0\n\x1b]0;title\x07");
     EXPECT_EQ(json["machine"]["memory_bytes"], 64 << 20);
     EXPECT_EQ(json["steps"][0]["microseconds"], 1234);
-    EXPECT_EQ(count_lines(run(script, {"info", "qemu:web1", "-f", "ndjson"}).out), 1u);
-    EXPECT_EQ(run(script, {"info", "qemu:web1", "-f", "csv"}).code, 2);
+    const Ran line = run(script, {"info", "qemu:web1", "-f", "ndjson"});
+    EXPECT_EQ(count_lines(line.out), 1u);
+    EXPECT_EQ(nlohmann::json::parse(line.out), json);
+    const std::string csv = run(script, {"info", "qemu:web1", "-f", "csv"}).out;
+    EXPECT_THAT(csv, StartsWith("item,value\nmachine.kind,QEMU\n"));
+    for (const char* row : {"\nmachine.pid,\n", "\nmachine.extents.0.size,67108864\n", "\nkernel.from_cache,false\n",
+                            "\nkernel.text_va,0xffffffff81000000\n", "\nsteps.0.microseconds,1234\n",
+                            "\nkernel.checks.0,the banner lies where linux_banner points\n"})
+        EXPECT_THAT(csv, HasSubstr(row));
+    EXPECT_THAT(run(script, {"info", "qemu:web1", "-f", "csv", "--no-header"}).out, StartsWith("machine.kind,"));
+}
+
+// Every command, in every format for programs: an array of objects, as many as there are lines.
+TEST(Program, JsonIsAnArrayOfObjectsWhateverIsAsked) {
+    Script script = two_processes();
+    script.modules = {{std::string("ext4"), std::int64_t{4096}, AddressValue{0xffffffffc0000000}}};
+    script.machines.emplace_back().target = "qemu:web1";
+    const std::vector<std::vector<std::string>> questions{{"list"},
+                                                          {"info", "qemu:web1"},
+                                                          {"ps", "qemu:web1"},
+                                                          {"pstree", "qemu:web1"},
+                                                          {"schema"},
+                                                          {"schema", "processes"},
+                                                          {"modules", "qemu:web1"},
+                                                          {"symbols", "qemu:web1", "-a", "0xffffffff81000000"},
+                                                          {"help"},
+                                                          {"help", "ps"},
+                                                          {"completion", "bash"},
+                                                          {"table", "processes", "qemu:web1"},
+                                                          {"doctor"},
+                                                          {"doctor", "qemu:web1"},
+                                                          {"document", "man"}};
+    for (std::vector<std::string> words : questions) {
+        words.insert(words.end(), {"--format", "json"});
+        const Ran json = run(script, words);
+        const auto array = nlohmann::json::parse(json.out);
+        ASSERT_TRUE(array.is_array() && !array.empty()) << words[0];
+        for (const auto& row : array) EXPECT_TRUE(row.is_object()) << words[0];
+        words.back() = "ndjson";
+        EXPECT_EQ(count_lines(run(script, words).out), array.size()) << words[0];
+        words.back() = "csv";
+        const Ran csv = run(script, words);
+        EXPECT_EQ(csv.code, json.code);
+        EXPECT_GT(count_lines(csv.out), array.size()) << words[0];
+    }
+}
+
+TEST(Program, TextsThatAreNoTablesFitTheWidth) {
+    Script script;
+    for (const char* width : {"30", "40", "80"}) {
+        for (const std::vector<std::string>& question : std::vector<std::vector<std::string>>{
+                 {"info", "qemu:web1"}, {"doctor", "qemu:web1"}, {"schema", "processes"}}) {
+            std::vector<std::string> words = question;
+            words.insert(words.end(), {"--width", width});
+            const std::string text = run(script, words).out;
+            std::istringstream lines(text);
+            for (std::string line; std::getline(lines, line);)
+                EXPECT_LE(display_width(line), std::stoul(width)) << question[0] << ": " << line;
+        }
+    }
+    // Wrapped, not cut; and left alone where no width is known.
+    EXPECT_THAT(run(script, {"info", "qemu:web1", "--width", "40"}).out, HasSubstr("linux_banner\n    points\n"));
+    EXPECT_THAT(run(script, {"info", "qemu:web1"}).out, HasSubstr("the banner lies where linux_banner points\n"));
 }
 
 TEST(Program, SymbolAtAnAddress) {

@@ -196,6 +196,43 @@ TEST_P(FileStore, PagesGivenBackAreZerosAfterANewGeneration) {
     EXPECT_EQ(memory.populated({Gpa{0}, 8 * kMiB}).size(), 3u);
 }
 
+// As many pages taken as given back, or more: the number of blocks does not tell of the holes.
+TEST_P(FileStore, HolesAreSeenThoughAsMuchWasTakenElsewhere) {
+    for (const std::uint64_t taken : {kMiB, 2 * kMiB}) {
+        Backing backing(GetParam(), 8 * kMiB);
+        backing.write(0, pattern(4 * kMiB, 3));
+        auto store = backing.store();
+        GuestMemory memory(store, MemoryLayout::with_hole(store->size(), store->size(), "all"));
+        std::vector<std::byte> out(8 * kMiB);
+        for (int round = 0; round < 3; ++round) {
+            ASSERT_TRUE(memory.read(Gpa{0}, out));
+            backing.punch(0, kMiB);
+            backing.write(4 * kMiB, pattern(taken, 4));
+            memory.new_generation();
+            const std::uint64_t before = backing.blocks();
+            for (std::uint64_t at = 0; at < kMiB; at += kPageSize)
+                ASSERT_EQ(memory.read_value<std::uint64_t>(Gpa{at}).value(), 0u);
+            ASSERT_TRUE(memory.read(Gpa{0}, out));
+            EXPECT_EQ(out, backing.content);
+            EXPECT_EQ(backing.blocks(), before) << "looking took memory";
+            backing.punch(4 * kMiB, taken);
+            backing.write(0, pattern(kMiB, 5));
+        }
+    }
+}
+
+// While a guest neither takes nor gives back, nothing is asked anew.
+TEST(FileStoreAtRest, WhatIsKnownStaysKnown) {
+    Backing backing(Backing::Kind::memfd, kMiB);
+    backing.write(0, pattern(kMiB, 3));
+    std::this_thread::sleep_for(std::chrono::milliseconds(80));  // the file is no longer fresh
+    auto store = backing.store();
+    std::vector<std::byte> out(kMiB);
+    ASSERT_TRUE(read(*store, 0, out));
+    store->new_generation();
+    EXPECT_EQ(store->mapping().page_present[0], ~std::uint64_t{0});
+}
+
 // The file loses its end under a reader: errors, not a SIGBUS; what is left stays readable.
 TEST_P(FileStore, TruncationIsAnErrorNotACrash) {
     Backing backing(GetParam(), 8 * kMiB);
