@@ -79,8 +79,7 @@ int main(int argc, char** argv) {
         return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
     };
     std::printf("{\"wall_s\": %.6f, \"cpu_s\": %.6f, \"peak_kib\": %ld, \"private_kib\": %ld, \"status\": %d}\n",
-                wall.count(),
-                seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_maxrss, most_private,
+                wall.count(), seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_maxrss, most_private,
                 WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return 0;
 }

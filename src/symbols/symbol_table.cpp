@@ -102,6 +102,8 @@ std::uint16_t SymbolTableBuilder::add_module(std::string_view name) {
 
 void SymbolTableBuilder::limit_names(std::size_t bytes) {
     names_end_ = std::min(names_end_, table_.arena_.size() + bytes);
+    // Growing by copies would take twice as much; what is never written to takes nothing.
+    table_.arena_.reserve(names_end_);
 }
 
 bool SymbolTableBuilder::add(Gva address, std::string_view name, char type, std::uint16_t module) {

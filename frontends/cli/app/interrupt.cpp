@@ -28,7 +28,17 @@ void install_interrupt_handler() {
 
 bool interrupted() { return signal_seen != 0; }
 
-InterruptShield::InterruptShield() { shields = shields + 1; }
-InterruptShield::~InterruptShield() { shields = shields - 1; }
+InterruptShield::InterruptShield() {
+    shields = shields + 1;
+    sigset_t stops;
+    sigemptyset(&stops);
+    for (const int signal : {SIGTSTP, SIGTTIN, SIGTTOU}) sigaddset(&stops, signal);
+    pthread_sigmask(SIG_BLOCK, &stops, &before_);
+}
+
+InterruptShield::~InterruptShield() {
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    shields = shields - 1;
+}
 
 }  // namespace vitrine::cli

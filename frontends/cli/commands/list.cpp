@@ -135,8 +135,7 @@ const Command kListCommand{
     .name = "list",
     .summary = "List the virtual machines of this host that can be looked into",
     .description =
-        "Looks at processes, sockets and what libvirt leaves in /run; connects to nothing. Where a machine has QMP "
-        "sockets, qmp_targets names them: each is a TARGET as well.",
+        "Looks at processes, sockets and libvirt's files; connects to nothing. qmp_targets are TARGETs as well.",
     .arguments = {},
     .options = kOptions,
     .has_target = false,

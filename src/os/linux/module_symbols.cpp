@@ -21,7 +21,7 @@ constexpr std::uint64_t kLongestName = 512;      // KSYM_NAME_LEN
 constexpr std::uint32_t kMaxExports = 1u << 16;  // the largest modules have some 2,000
 // Of all modules together, so that a forged list of modules that share one huge table costs no more than a huge module.
 constexpr std::uint64_t kMaxAllSymbols = 1u << 20;
-constexpr std::size_t kMaxAllNames = 32u << 20;  // bytes; a large system has some 10 MiB
+constexpr std::size_t kMaxAllNames = 12u << 20;  // bytes; some hundred thousand names
 constexpr std::chrono::milliseconds kMaxTime{10'000};
 constexpr std::uint32_t kMaxExportSize = 64;  // struct kernel_symbol: 8 or 12 bytes
 

@@ -120,6 +120,25 @@ TEST(PausedDeathTest, NoRoomForTheRowsIsSaid) {
                 "cannot keep the rows until the guest goes on: .*\n  hint: TMPDIR");
 }
 
+// Ctrl-Z: a program that stands still continues no guest.
+TEST(Paused, TheProgramDoesNotStopBeforeTheGuestGoesOn) {
+    const auto blocked = [] {
+        sigset_t now;
+        pthread_sigmask(SIG_BLOCK, nullptr, &now);
+        return sigismember(&now, SIGTSTP) == 1;
+    };
+    bool while_paused = false;
+    bool at_resume = false;
+    Script script = many_rows(2);
+    script.on_run = [&] { while_paused = blocked(); };
+    script.on_resume = [&] { at_resume = blocked(); };
+    FakeEngine engine(script);
+    const TemporaryFile out;
+    EXPECT_EQ(run_program(kPausedRows, engine, out.fd(), STDERR_FILENO), 0);
+    EXPECT_TRUE(while_paused && at_resume);
+    EXPECT_FALSE(blocked());
+}
+
 TEST(HeldOutput, ComesInOrder) {
     TemporaryFile file;
     Output output(file.fd());
