@@ -15,6 +15,7 @@ import termios
 import time
 
 import pytest
+from conftest import PROJECT
 
 OK, USAGE, UNREACHABLE, UNSUPPORTED, PARTIAL, OUTPUT, INTERRUPTED = 0, 2, 3, 4, 5, 74, 130
 COMMANDS = ("list", "info", "ps", "pstree", "threads", "modules", "symbols", "types", "vcpus", "table", "schema", "doctor",
@@ -313,3 +314,35 @@ def test_doctor_of_the_host(vitrine):
 @pytest.mark.guests("k61")
 def test_progress_only_on_a_terminal(vitrine, images):
     assert vitrine.ok("ps", images.raw, "--no-cache").stderr == b""
+
+
+def readme_runs() -> dict:
+    """The commands of README's first block, without the target, and the lines that it shows for each."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8").split("```\n", 2)[1]
+    runs = {}
+    for part in text.split("$ vitrine ")[1:]:
+        command, *lines = part.strip("\n").splitlines()
+        runs[command.split()[0]] = [line for line in lines if line and line != "..."]
+    return runs
+
+
+@pytest.mark.guests("k61")
+def test_readme_shows_what_the_program_prints(vitrine, guest):
+    """Columns, labels and the kernel's facts in README are those of a run; what belongs to one machine or one moment may differ."""
+    shown, target = readme_runs(), f"qemu:{guest.pid}"
+    assert shown.keys() == {"list", "ps", "info"}
+
+    def columns(line):
+        return re.split(r"\s{2,}", line.strip())
+
+    for command, arguments in (("list", ()), ("ps", (target,))):
+        printed = vitrine.ok(command, *arguments, "--width", "140").stdout.decode().splitlines()
+        assert columns(shown[command][0]) == columns(printed[0]), f"vitrine {command}: other columns than in README"
+        assert len(shown[command]) > 1
+    printed = vitrine.ok("info", target, "--width", "140").stdout.decode().splitlines()
+    labels = {re.split(r"\s{2,}", line.strip())[0] for line in printed}
+    assert {re.split(r"\s{2,}", line.strip())[0] for line in shown["info"]} <= labels
+    names = {row["name"]: row for row in vitrine.rows("ps", target)}
+    for line in shown["ps"][1:]:
+        name = columns(line)[6]
+        assert name in names or re.match(r"kworker/", name), f"README lists {name}"

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import pathlib
 import re
 import shutil
 
@@ -33,11 +34,16 @@ def _failure(log: str) -> str:
 class Target:
     """One fuzz target."""
 
-    def __init__(self, program, stage: Stage):
+    def __init__(self, program, stage: Stage, image=None):
         self.program, self.stage = program, stage
-        self.name = program.name.removesuffix("_fuzz")
-        self.seeds = SEEDS / self.name
-        self.log_path = stage.folder / f"fuzz-{self.name}.log"
+        self.environment = {**SANITIZERS, **({"VITRINE_FUZZ_IMAGE": str(image)} if image else {})}
+        kind = program.name.removesuffix("_fuzz")
+        self.name = f"{kind} of a real guest" if image else kind
+        self.seeds = SEEDS / kind
+        self.longest = LONGEST_INPUT.get(kind)
+        self.dictionary = PROJECT / "tests/fuzz" / f"{kind}.dict"
+        self.file_name = self.name.replace(" ", "-")
+        self.log_path = stage.folder / f"fuzz-{self.file_name}.log"
         self.log_path.unlink(missing_ok=True)
 
     def _run(self, *arguments, timeout: float) -> int:
@@ -46,8 +52,8 @@ class Target:
         with open(self.log_path, "ab") as log:
             return self.stage.children.run(
                 [self.program, f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}",
-                 f"-artifact_prefix={artifacts}/{self.name}-", *arguments],
-                log, timeout, self.stage.nice, SANITIZERS, PROJECT)
+                 f"-artifact_prefix={artifacts}/{self.file_name}-", *arguments],
+                log, timeout, self.stage.nice, self.environment, PROJECT)
 
     def _case(self, what: str, status: int) -> Case:
         log = self.log_path.read_text(encoding="utf-8", errors="replace")
@@ -65,23 +71,28 @@ class Target:
 
     def explore(self, seconds: int, keep: bool) -> Case:
         """New inputs. A kept corpus grows from run to run; else each run starts alike."""
-        corpus = WORK / ("corpus" if keep else "corpus-once") / self.name
+        corpus = WORK / ("corpus" if keep else "corpus-once") / self.file_name
         if not keep:
             shutil.rmtree(corpus, ignore_errors=True)
         corpus.mkdir(parents=True, exist_ok=True)
-        dictionary = PROJECT / "tests/fuzz" / f"{self.name}.dict"
         arguments = [f"-max_total_time={seconds}", "-print_final_stats=1"]
         if not keep:
             arguments.append("-seed=1")
-        if self.name in LONGEST_INPUT:
-            arguments.append(f"-max_len={LONGEST_INPUT[self.name]}")
-        if dictionary.is_file():
-            arguments.append(f"-dict={dictionary}")
+        if self.longest:
+            arguments.append(f"-max_len={self.longest}")
+        if self.dictionary.is_file():
+            arguments.append(f"-dict={self.dictionary}")
         status = self._run(*arguments, corpus, self.seeds, timeout=seconds + 300)
         log = self.log_path.read_text(encoding="utf-8", errors="replace")
         with open(self.stage.log_path, "ab") as stage_log:
             stage_log.write(f"{self.name}: {seconds} s, {_last_statistics(log) or _failure(log)}\n".encode())
         return self._case(f"{seconds} s of new inputs", status)
+
+
+def real_image():
+    """The raw image of the guest that no run of the tests goes without; None before it was made."""
+    folder = pathlib.Path(os.environ.get("VITRINE_GUESTS_DIR") or BUILD / "guests") / "images"
+    return next(iter(sorted(folder.glob("k61/*.raw"))), None)
 
 
 def fuzz(stage: Stage) -> list:
@@ -96,6 +107,10 @@ def fuzz(stage: Stage) -> list:
     if not targets:
         return [Case("fuzz targets", FAILED, "there are none")]
 
+    image = real_image()
+    absent = [] if image else [Case("attach of a real guest", SKIPPED, "there is no image of k61: tools/test images makes it")]
+    targets += [Target(target.program, stage, image) for target in targets if image and target.name == "attach"]
+
     def both(target: Target) -> list:
         replayed = target.replay()
         if replayed.outcome == FAILED:
@@ -103,4 +118,4 @@ def fuzz(stage: Stage) -> list:
         return [replayed, target.explore(stage.options.fuzz_seconds, stage.options.keep_corpus)]
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return [case for cases in pool.map(both, targets) for case in cases]
+        return absent + [case for cases in pool.map(both, targets) for case in cases]
