@@ -156,7 +156,8 @@ std::string man_page(std::string_view version) {
     }
     text += ".SH ENVIRONMENT\n";
     for (const Paragraph& p : kEnvironment) text += fmt::format(".TP\n.B {}\n{}\n", roff(p.title), roff(p.text));
-    text += ".SH FILES\n.TP\n.I ~/.cache/vitrine\nWhat was learned of kernels, by build-id; may be removed at any time.\n";
+    text +=
+        ".SH FILES\n.TP\n.I ~/.cache/vitrine\nWhat was learned of kernels, by build-id; may be removed at any time.\n";
     text +=
         ".SH SEE ALSO\n.BR qemu\\-system\\-x86_64 (1),\n.BR virsh (1),\n.BR crash (8),\n.BR pahole (1),\n.BR ps "
         "(1)\n";
