@@ -37,6 +37,7 @@ RUN_TIMEOUT_S = 60.0
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "guests(*ids): the guests of guests/matrix.toml the test is for (default: all)")
+    config.addinivalue_line("markers", "fills_holes: leaves the guest without a hole in its RAM; runs after its other tests")
     config.addinivalue_line("markers", "nested: runs a KVM guest inside an emulated machine")
 
 
@@ -69,7 +70,8 @@ def pytest_collection_modifyitems(items):
     """First what needs no guest of the matrix, then guest after guest: pytest puts together what has the same number in a list of
     parameters, whatever guest that is, and boots some of them twice."""
     known = [None, *guests.load_matrix()]
-    items.sort(key=lambda item: known.index(guest_of(item)))
+    # A dump of all memory fills the holes of shared memory: QEMU itself touches them.
+    items.sort(key=lambda item: (known.index(guest_of(item)), item.get_closest_marker("fills_holes") is not None))
 
 
 def kernel_or_skip(kernel: str) -> None:

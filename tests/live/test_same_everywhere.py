@@ -42,6 +42,7 @@ def differences(alive: list, other: list) -> str:
     return f"{len(alive)} and {len(other)} rows, {len(unequal)} differ: {unequal[:2]}"
 
 
+@pytest.mark.fills_holes
 @pytest.mark.guests("k61", "k510pc5g", "k7la57pti")
 def test_every_form_gives_the_same(vitrine, guest, tmp_path, record_property):
     forms = {"raw", "ELF"} if guest.config.backend == "anon" else {"raw", "ELF", "RAM file"}
