@@ -64,7 +64,12 @@ GuestDescription high_guest() {
 }
 
 Result<std::unique_ptr<Guest>> attach_over(const SyntheticGuest& made, FindRoute route, ForgedBelow::Make make) {
-    return attach(made.machine_over(std::make_shared<ForgedBelow>(made.store(), kForged, std::move(make))), route);
+    AttachOptions options;
+    options.use_cache = false;
+    options.only_route = route;
+    options.patience *= Bounded::kSlower;
+    return Guest::attach(made.machine_over(std::make_shared<ForgedBelow>(made.store(), kForged, std::move(make))),
+                         options);
 }
 
 void put_word(Page& page, std::size_t at, std::uint64_t value) { std::memcpy(page.data() + at, &value, sizeof value); }

@@ -11,9 +11,11 @@ namespace vitrine::linux_os {
 class Patience {
 public:
     // whole: what is spent here is spent there too, and nothing is left here when nothing is left there.
-    explicit Patience(std::chrono::milliseconds most, Patience* whole = nullptr) : left_(most), whole_(whole) {}
+    explicit Patience(std::chrono::milliseconds most, Patience* whole = nullptr)
+        : most_(most), left_(most), whole_(whole) {}
     Patience(const Patience&) = delete;
     Patience& operator=(const Patience&) = delete;
+    [[nodiscard]] std::chrono::milliseconds most() const { return most_; }
     [[nodiscard]] bool is_exhausted() const {
         const auto running = depth_ != 0 ? now() - since_ : std::chrono::nanoseconds{};
         return left_ <= running || (whole_ != nullptr && whole_->is_exhausted());
@@ -45,6 +47,7 @@ private:
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
         return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
     }
+    std::chrono::milliseconds most_;
     std::chrono::nanoseconds left_;
     std::chrono::nanoseconds since_{};
     unsigned depth_ = 0;

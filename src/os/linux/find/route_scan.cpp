@@ -36,7 +36,7 @@ constexpr std::uint64_t kJudged = 2u << 20;
 constexpr std::size_t kMaxAnchorsOfChunk = 256;
 constexpr std::uint64_t kTokens = 16u << 10;  // token tables have a kilobyte
 constexpr std::size_t kMaxWindows = 1024;
-constexpr std::chrono::milliseconds kPatience{20'000};
+constexpr int kShare = 3;  // of the attach's patience, this part: 20 s if nothing else is asked for
 
 struct Window {
     Gpa start;
@@ -134,7 +134,7 @@ std::vector<KernelImage> images_from(PhysicalMemory& memory, Gpa anchor) {
 class AnchorSearch {
 public:
     AnchorSearch(PhysicalMemory& memory, Patience& whole, TryImage try_image)
-        : memory_(memory), try_image_(try_image), patience_(kPatience, &whole) {}
+        : memory_(memory), try_image_(try_image), patience_(whole.most() / kShare, &whole) {}
 
     // True when one led to a kernel that was accepted.
     bool search(Gpa start, std::span<const std::byte> chunk) {
