@@ -66,8 +66,9 @@ Result<WalkReport> generate(const Table& table, Guest& guest, QueryContext& cont
 }  // namespace
 
 Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
+    // Of the answer as a whole, and so above whatever is said of single rows.
     const auto tell = [&](std::string doubt) {
-        if (!doubt.empty()) sink.diagnostic({Severity::warning, std::string(table.spec.name), std::move(doubt)});
+        if (!doubt.empty()) sink.diagnostic({Severity::error, std::string(table.spec.name), std::move(doubt)});
     };
     tell(guest.machine().info().uncovered);
     if (!guest.machine().is_live()) {

@@ -35,11 +35,14 @@ def test_a_guest_that_cannot_be_had(monkeypatch, changes, outcome):
 
 
 def test_guest_after_guest():
-    def item(**parameters):
-        return types.SimpleNamespace(callspec=types.SimpleNamespace(params=parameters))
-    items = [item(guest="k7"), item(guest="k61"), item(form="raw"), item(images="k7"), item(images="k61", form="raw")]
+    def item(*markers, **parameters):
+        return types.SimpleNamespace(callspec=types.SimpleNamespace(params=parameters),
+                                     get_closest_marker=lambda name: name if name in markers else None)
+    filling = item("fills_holes", guest="k61")
+    items = [item(guest="k7"), filling, item(guest="k61"), item(form="raw"), item(images="k7"), item(images="k61", form="raw")]
     conftest.pytest_collection_modifyitems(items)
-    assert [conftest.guest_of(one) for one in items] == [None, "k61", "k61", "k7", "k7"]
+    assert [conftest.guest_of(one) for one in items] == [None, "k61", "k61", "k61", "k7", "k7"]
+    assert items[3] is filling
 
 
 def test_explanations_run_out():

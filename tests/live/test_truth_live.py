@@ -165,7 +165,7 @@ def test_looking_costs_the_host_nothing(empty_cache, guest):
         after = allocated(guest)
     # QEMU itself may need a page to answer on its socket; a guest's RAM would be many.
     assert after.pop("rss") - before.pop("rss") < 512, (before, after)
-    assert after == before
+    assert after.keys() == before.keys() and all(after[name] <= before[name] for name in before), (before, after)
     if guest.config.backend in ("memfd-shared", "file-shared", "numa2"):
         assert before and sum(before.values()) * 512 < guest.config.memory_mib << 20, "no hole to be filled"
 

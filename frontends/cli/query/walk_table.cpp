@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/interrupt.h"
 #include "query/query.h"
 
@@ -24,13 +26,21 @@ public:
 
     void diagnostic(Diagnostic diagnostic) override {
         if (diagnostic.severity != Severity::info) ++outcome_.diagnostic_count;
-        if (outcome_.diagnostics.size() < Outcome::kMostDiagnostics)
-            outcome_.diagnostics.push_back(std::move(diagnostic));
+        // What is said of the whole answer stands first, and finds room.
+        auto& kept = outcome_.diagnostics;
+        if (diagnostic.severity == Severity::error) {
+            if (kept.size() == Outcome::kMostDiagnostics) kept.pop_back();
+            const std::size_t place = std::min(errors_++, kept.size());
+            kept.insert(kept.begin() + static_cast<std::ptrdiff_t>(place), std::move(diagnostic));
+        } else if (kept.size() < Outcome::kMostDiagnostics) {
+            kept.push_back(std::move(diagnostic));
+        }
     }
 
 private:
     Outcome& outcome_;
     FunctionRef<bool(std::span<const Value>)> row_;
+    std::size_t errors_ = 0;
 };
 
 // Stops the guest's vCPUs, and continues them at the end of the scope unless that was done before.

@@ -45,7 +45,11 @@ struct TableSpec {
     std::span<const std::string_view> examples;  // shell commands
 };
 
-enum class Severity : std::uint8_t { info, warning, error };
+enum class Severity : std::uint8_t {
+    info,
+    warning,  // a value or a row
+    error,    // the answer as a whole: it may be of a kernel that runs no more, say
+};
 
 struct Diagnostic {
     Severity severity = Severity::warning;

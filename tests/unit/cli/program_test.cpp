@@ -125,6 +125,15 @@ TEST(Program, DiagnosticsAreCountedAndCleaned) {
     EXPECT_THAT(run(script, {"ps", "qemu:web1", "-v"}).err, HasSubstr("just so"));
 }
 
+// However much is said of single rows: what puts the whole answer in doubt is shown, and first.
+TEST(Program, DoubtOfTheWholeAnswerStandsFirst) {
+    Script script = two_processes();
+    for (int i = 0; i < 300; ++i) script.diagnostics.push_back({Severity::warning, "processes", "cannot read a name"});
+    script.diagnostics.push_back({Severity::error, "processes", "this kernel may run no more"});
+    const Ran ran = run(script, {"ps", "qemu:web1"});
+    EXPECT_LT(ran.err.find("this kernel may run no more"), ran.err.find("cannot read a name")) << ran.err;
+}
+
 TEST(Program, PausesOnlyWhileReading) {
     Script script = two_processes();
     const Ran ran = run(script, {"ps", "qemu:web1", "--paused"});
