@@ -54,18 +54,15 @@ long watch_anonymous(pid_t pid) {
 
 int main(int argc, char** argv) {
     const bool looks = argc > 1 && std::strcmp(argv[1], "--private") == 0;
-    if (looks) {
-        --argc;
-        ++argv;
-    }
-    if (argc < 2) return 2;
+    char** const command = argv + (looks ? 2 : 1);  // not changed any more: vfork() shares this frame
+    if (argc < (looks ? 3 : 2)) return 2;
     const auto begin = std::chrono::steady_clock::now();
     const pid_t child = vfork();
     if (child < 0) return 2;
     if (child == 0) {
         const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         if (null >= 0) dup2(null, STDOUT_FILENO);
-        execvp(argv[1], argv + 1);
+        execvp(command[0], command);
         _exit(127);
     }
     const long most_private = looks ? watch_anonymous(child) : 0;

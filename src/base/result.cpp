@@ -22,6 +22,7 @@ std::string_view to_string(Errc code) {
         case Errc::timeout: return "timed out";
         case Errc::stale: return "target changed or ended";
         case Errc::usage: return "bad request";
+        case Errc::cancelled: return "interrupted";
     }
     return "unknown error";
 }

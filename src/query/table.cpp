@@ -15,6 +15,60 @@ const Table* find_table(std::string_view name) {
     return nullptr;
 }
 
+std::string_view to_string(ColumnType type) {
+    switch (type) {
+        case ColumnType::integer: return "integer";
+        case ColumnType::address: return "address";
+        case ColumnType::real: return "real";
+        case ColumnType::text: return "text";
+        case ColumnType::boolean: return "boolean";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(Unit unit) {
+    switch (unit) {
+        case Unit::none: return "";
+        case Unit::bytes: return "bytes";
+        case Unit::pages: return "pages";
+        case Unit::epoch_seconds: return "seconds since 1970 UTC";
+        case Unit::seconds: return "seconds";
+        case Unit::nanoseconds: return "nanoseconds";
+    }
+    return "";
+}
+
+const Value* QueryContext::wanted(std::size_t column) const {
+    for (const auto& [wanted, value] : equal_) {
+        if (wanted == column) return &value;
+    }
+    return nullptr;
+}
+
+std::optional<std::int64_t> QueryContext::wanted_integer(std::size_t column) const {
+    const Value* value = wanted(column);
+    const auto* number = value == nullptr ? nullptr : std::get_if<std::int64_t>(value);
+    return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
+std::optional<std::uint64_t> QueryContext::wanted_address(std::size_t column) const {
+    const Value* value = wanted(column);
+    const auto* address = value == nullptr ? nullptr : std::get_if<AddressValue>(value);
+    return address == nullptr ? std::nullopt : std::optional(address->value);
+}
+
+const std::string* QueryContext::wanted_text(std::size_t column) const {
+    const Value* value = wanted(column);
+    return value == nullptr ? nullptr : std::get_if<std::string>(value);
+}
+
+const Generator* Table::generator_for(std::string_view os) const {
+    for (const Generator& generator : generators) {
+        if (generator.os == os || generator.os.empty()) return &generator;
+    }
+    return nullptr;
+}
+
 namespace {
 
 // Holds rows back until release().
@@ -55,10 +109,8 @@ private:
 };
 
 Result<WalkReport> generate(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
-    LinuxGuest* linux_guest = guest.as_linux();
-    if (linux_guest != nullptr && table.generate_linux != nullptr)
-        return table.generate_linux(*linux_guest, context, sink);
-    if (table.generate_any != nullptr) return table.generate_any(guest, context, sink);
+    const Generator* generator = table.generator_for(guest.kernel().os);
+    if (generator != nullptr) return generator->run(guest, context, sink);
     return Error::with_text(Errc::unsupported, Origin::table,
                             fmt::format("there is no table {} for this kind of guest", table.spec.name));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vitrine/base/address.h"
+#include "vitrine/guest/linux_guest.h"
 #include "vitrine/query/table.h"
 
 namespace vitrine::tables {
@@ -20,5 +21,13 @@ Value integer(const std::optional<T>& value) {
 }
 inline Value address(std::uint64_t value) { return AddressValue{value}; }
 inline Value address(Gva value) { return AddressValue{value.value}; }
+
+// Makes a Generator's function of one for Linux guests.
+template <Result<WalkReport> (*generate)(LinuxGuest&, QueryContext&, RowSink&)>
+Result<WalkReport> on_linux(Guest& guest, QueryContext& context, RowSink& sink) {
+    LinuxGuest* linux_guest = guest.as_linux();
+    if (linux_guest == nullptr) return Error::make(Errc::unsupported, Origin::table, "not a Linux guest");
+    return generate(*linux_guest, context, sink);
+}
 
 }  // namespace vitrine::tables

@@ -37,6 +37,7 @@ enum class Errc : std::uint8_t {
     timeout,       // no answer in time
     stale,         // the target ended, rebooted, or is not what it was
     usage,         // the caller's request makes no sense
+    cancelled,     // the caller changed their mind: interrupted
 };
 
 struct ErrorDetail {

@@ -11,11 +11,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "vitrine/base/function_ref.h"
 #include "vitrine/base/walk.h"
 #include "vitrine/guest/guest.h"
+#include "vitrine/types/member_need.h"
 
 namespace vitrine {
 
@@ -67,6 +69,9 @@ public:
     // Every process (thread group leader) but the idle task, in the kernel's order. Begins a new generation. A walk that was torn is
     // begun anew up to eight times; what is still torn then is returned as far as it went, and says so.
     [[nodiscard]] TaskSnapshot processes(WalkBudget budget = {}) const;
+    // The process with this id, or none. Looked for where it was last seen first, so that asking again costs a few reads; what is found is on
+    // the task list, as of processes(). Begins a new generation.
+    [[nodiscard]] TaskSnapshot process(std::int32_t pid, WalkBudget budget = {}) const;
     // Every thread of every process. A process that went away meanwhile is left out.
     [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;
 
@@ -76,6 +81,8 @@ public:
     // What could not be put into symbols() and why, one line; "" when all is there.
     [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
     Result<const TypeCatalog*> types() override;
+    // A group of members, resolved against types() at its first use and kept; the group outlives the guest. not_found names what is missing.
+    Result<const Members*> members(const NeedGroup& group);
     // Types of modules (split BTF), newest module first; visit returns false to stop. Nothing of them is kept: each costs as much as parsing the
     // kernel's. not_found: the kernel keeps none (before 5.11).
     Result<ModuleTypesReport> for_each_module_types(const ModuleTypesWanted& wanted, WalkBudget budget,
@@ -102,6 +109,8 @@ private:
     std::unique_ptr<SymbolTable> symbols_;
     std::string symbols_missing_;
     std::shared_ptr<const TypeCatalog> types_;
+    std::unordered_map<const NeedGroup*, Result<Members>> members_;
+    mutable std::unordered_map<std::int32_t, Gva> seen_;  // process id to task_struct, as of the last walk for one
 };
 
 }  // namespace vitrine

@@ -3,19 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "vitrine/base/result.h"
 #include "vitrine/base/walk.h"
+#include "vitrine/types/member_need.h"
 
 namespace vitrine {
 
 class Guest;
-class LinuxGuest;
 
 enum class ColumnType : std::uint8_t {
     integer,  // signed 64-bit
@@ -25,11 +27,26 @@ enum class ColumnType : std::uint8_t {
     boolean,  // 0 or 1, as osquery has it
 };
 
+enum class Unit : std::uint8_t { none, bytes, pages, epoch_seconds, seconds, nanoseconds };
+[[nodiscard]] std::string_view to_string(ColumnType);
+[[nodiscard]] std::string_view to_string(Unit);  // "" for none
+
+enum class ColumnRole : std::uint8_t {
+    plain,
+    index,  // column = value is answered with less work than reading every row
+};
+
 struct Column {
     std::string_view name;
     ColumnType type;
-    std::string_view doc;  // one line; units where there are any
+    std::string_view doc;  // one line
+    Unit unit = Unit::none;
+    ColumnRole role = ColumnRole::plain;
 };
+[[nodiscard]] constexpr Column index(Column column) {
+    column.role = ColumnRole::index;
+    return column;
+}
 
 struct AddressValue {
     std::uint64_t value = 0;
@@ -38,11 +55,19 @@ struct AddressValue {
 // monostate is NULL: unknown or not applicable, never zero.
 using Value = std::variant<std::monostate, std::int64_t, double, AddressValue, std::string>;
 
+// Holds of every guest that is not tampered with; the tests ask it of every recorded guest.
+struct Invariant {
+    std::string_view name;  // one line
+    std::string_view sql;   // must return no row
+};
+
 struct TableSpec {
     std::string_view name;
     std::string_view summary;  // one line
     std::span<const Column> columns;
-    std::span<const std::string_view> examples;  // shell commands
+    std::span<const std::string_view> examples;      // shell commands
+    std::span<const std::string_view> queries = {};  // SQL; the tests run each
+    std::span<const Invariant> invariants = {};
 };
 
 enum class Severity : std::uint8_t {
@@ -54,7 +79,9 @@ enum class Severity : std::uint8_t {
 struct Diagnostic {
     Severity severity = Severity::warning;
     std::string table;
-    std::string text;  // what could not be read or was odd, and where
+    std::string text;           // what could not be read or was odd, and where
+    std::uint64_t address = 0;  // guest-virtual, where it was; 0: none in particular
+    std::string vm = {};        // which guest, where several are asked; set by the engine
 };
 
 class RowSink {
@@ -70,18 +97,36 @@ public:
     explicit QueryContext(std::uint64_t used_columns = ~std::uint64_t{0}) : used_(used_columns) {}
     // Was column `index` asked for? One that was not may be left NULL.
     [[nodiscard]] bool uses(std::size_t index) const { return index >= 64 || (used_ >> index & 1) != 0; }
+
+    // Only rows whose column equals the value are wanted. The caller drops all others itself: a generator may use this to do less.
+    void must_equal(std::size_t column, Value value) { equal_.emplace_back(column, std::move(value)); }
+    // The value a column must equal; null when it may be anything.
+    [[nodiscard]] const Value* wanted(std::size_t column) const;
+    [[nodiscard]] std::optional<std::int64_t> wanted_integer(std::size_t column) const;
+    [[nodiscard]] std::optional<std::uint64_t> wanted_address(std::size_t column) const;
+    [[nodiscard]] const std::string* wanted_text(std::size_t column) const;
+
     WalkBudget budget;
 
 private:
     std::uint64_t used_;
+    std::vector<std::pair<std::size_t, Value>> equal_;
 };
 
+// How one kind of guest gives a table's rows.
+struct Generator {
+    std::string_view os;  // KernelInfo::os; "": any guest (tables about the machine itself)
+    // The report says how the walk behind the rows ended.
+    Result<WalkReport> (*run)(Guest&, QueryContext&, RowSink&);
+    std::span<const NeedGroup* const> needs = {};  // what it reads of the kernel's structures, for the documentation
+};
+
+// One specification for all kinds of guests; each kind adds a generator.
 struct Table {
     TableSpec spec;
-    // One generator for each kind of guest; null: this kind has no such table. The report says how the walk behind the rows ended.
-    Result<WalkReport> (*generate_linux)(LinuxGuest&, QueryContext&, RowSink&) = nullptr;
-    // For tables about the machine itself, whatever runs in it.
-    Result<WalkReport> (*generate_any)(Guest&, QueryContext&, RowSink&) = nullptr;
+    std::span<const Generator> generators = {};
+    [[nodiscard]] const Generator* generator_for(
+        std::string_view os) const;  // null: this kind of guest has no such table
 };
 
 [[nodiscard]] std::span<const Table* const> all_tables();

@@ -1,5 +1,6 @@
 #include "os/linux/layout.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -160,45 +161,11 @@ std::uint32_t core_memory_mask(const TypeCatalog& types) {
     return (1u << static_cast<unsigned>(*init)) - 1;
 }
 
-// No structure asked for comes near it; offsets below it add up without wrapping.
-constexpr std::uint64_t kLargestStructure = 1u << 20;
-
-// A member whose type has become another one would be read as what it is not; it is as good as absent.
-bool has_shape(const TypeCatalog& types, const Field& field, FieldShape shape) {
-    constexpr std::uint64_t kShortestText = 16;  // TASK_COMM_LEN
-    const Type& type = *types.type(types.strip(field.type));
-    const bool is_structure = type.kind == TypeKind::structure || type.kind == TypeKind::union_;
-    // DWARF may keep a definition apart (-fdebug-types-section): what is only declared, or has no size, tells nothing of its shape.
-    if (type.kind == TypeKind::forward || type.kind == TypeKind::void_ || (is_structure && type.size == 0))
-        return shape != FieldShape::pointer && shape != FieldShape::text && shape != FieldShape::records;
-    // atomic_t and kuid_t are integers, each in a structure of its own.
-    const bool is_number = type.kind == TypeKind::integer || type.kind == TypeKind::enumeration || is_structure;
-    const bool is_array = type.kind == TypeKind::array;
-    switch (shape) {
-        case FieldShape::pointer: return type.kind == TypeKind::pointer && field.size == 8;
-        case FieldShape::u32: return is_number && field.size == 4;
-        case FieldShape::u64: return is_number && field.size == 8;
-        case FieldShape::word: return is_number && (field.size == 4 || field.size == 8);
-        case FieldShape::list: return is_structure && field.size == 16;
-        case FieldShape::text: return is_array && types.size_of(type.target) == 1 && field.size >= kShortestText;
-        case FieldShape::record: return is_structure;
-        case FieldShape::records:
-            return is_array && types.type(types.strip(type.target))->kind == TypeKind::structure && field.size != 0;
-    }
-    return false;
-}
-
 FieldSlot resolve(const TypeCatalog& types, const FieldNeed& wanted) {
-    const auto structure = types.find(fmt::format("struct {}", wanted.structure));
-    if (!structure) return {};
-    for (std::size_t i = 0; i < wanted.paths.size() && !wanted.paths[i].empty(); ++i) {
-        const auto field = types.field(*structure, wanted.paths[i]);
-        if (!field || field->bit_size != 0 || !has_shape(types, *field, wanted.shape)) continue;
-        if (field->offset() > kLargestStructure || field->size > kLargestStructure - field->offset()) continue;
-        return {static_cast<std::uint32_t>(field->offset()), static_cast<std::uint32_t>(field->size), true,
-                static_cast<std::uint8_t>(i)};
-    }
-    return {};
+    MemberNeed need{wanted.structure, {}, wanted.shape, wanted.required};
+    std::copy(wanted.paths.begin(), wanted.paths.end(), need.paths.begin());
+    const MemberSlot slot = resolve_member(types, need);
+    return {slot.offset, slot.size, slot.present, slot.alternative};
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "vitrine/types/catalog.h"
+#include "vitrine/types/member_need.h"
 
 namespace vitrine::linux_os {
 
@@ -149,17 +150,7 @@ struct FieldSlot {
     std::uint8_t alternative = 0;  // which of the alternatives it was
 };
 
-// What a member must be for its bytes to mean what they are taken for.
-enum class FieldShape : std::uint8_t {
-    pointer,
-    u32,      // integer or enumeration of 4 bytes, or a structure of one (atomic_t, kuid_t)
-    u64,      // the same of 8 bytes
-    word,     // of 4 or 8 bytes; the lower 4 are read
-    list,     // structure of two pointers (list_head)
-    text,     // array of at least 16 bytes
-    record,   // structure of any size
-    records,  // array of structures
-};
+using FieldShape = MemberShape;
 
 struct FieldNeed {
     FieldId id;

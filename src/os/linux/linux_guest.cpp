@@ -60,6 +60,28 @@ TaskSnapshot LinuxGuest::processes(WalkBudget budget) const {
     }
 }
 
+TaskSnapshot LinuxGuest::process(std::int32_t pid, WalkBudget budget) const {
+    const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
+    TaskSnapshot found;
+    if (const auto seen = seen_.find(pid); seen != seen_.end()) {
+        new_generation();
+        const auto key = list.read_key(seen->second);
+        if (key && key->pid == pid && key->tgid == pid && list.is_linked(key->address)) {
+            found.tasks.push_back(*key);
+            found.report.nodes = 1;
+            return found;
+        }
+    }
+    TaskSnapshot all = processes(budget);
+    seen_.clear();
+    for (const TaskKey& key : all.tasks) {
+        seen_.emplace(key.tgid, key.address);
+        if (key.tgid == pid) found.tasks.push_back(key);
+    }
+    found.report = all.report;
+    return found;
+}
+
 namespace {
 
 struct ProcessThreads {
@@ -203,6 +225,16 @@ Result<const TypeCatalog*> LinuxGuest::types() {
         linux_os::read_region(space_->memory(), proven_->image, *start, stop->value - start->value));
     types_ = VITRINE_TRY(parse_btf(blob.bytes, "BTF of the kernel"));
     return types_.get();
+}
+
+Result<const Members*> LinuxGuest::members(const NeedGroup& group) {
+    auto known = members_.find(&group);
+    if (known == members_.end()) {
+        auto resolved = [&]() -> Result<Members> { return resolve_members(*VITRINE_TRY(types()), group); }();
+        known = members_.emplace(&group, std::move(resolved)).first;
+    }
+    if (!known->second) return known->second.error();
+    return &*known->second;
 }
 
 }  // namespace vitrine

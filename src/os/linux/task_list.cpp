@@ -117,4 +117,14 @@ Result<TaskKey> TaskList::read_key(Gva task) const {
     return node.key;
 }
 
+bool TaskList::is_linked(Gva task) const {
+    const Gva link = task.wrap_plus(layout_.at(FieldId::task_tasks));
+    const auto next = space_.read_pointer(link);
+    const auto previous = space_.read_pointer(link.wrap_plus(8));
+    if (!next || !previous || *next == link || *previous == link) return false;
+    const auto back = space_.read_pointer(next->wrap_plus(8));
+    const auto forth = space_.read_pointer(*previous);
+    return back && forth && *back == link && *forth == link;
+}
+
 }  // namespace vitrine::linux_os

@@ -26,6 +26,8 @@ public:
     WalkReport for_each_thread(Gva signal, WalkBudget budget, FunctionRef<bool(const TaskKey&)> visit) const;
 
     Result<TaskKey> read_key(Gva task) const;
+    // Do both neighbours on the task list point back at the task?
+    [[nodiscard]] bool is_linked(Gva task) const;
 
 private:
     struct Node;

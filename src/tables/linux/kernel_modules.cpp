@@ -63,11 +63,13 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return snapshot.report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+
 }  // namespace
 
 extern const Table table_kernel_modules;
 const Table table_kernel_modules{
     {"kernel_modules", "Loaded kernel modules, from the kernel's module list.", kSpec, kExamples},
-    generate};
+    kGenerators};
 
 }  // namespace vitrine

@@ -40,9 +40,9 @@ void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::arra
     if (layout.has(FieldId::task_flags)) row[7] = std::int64_t{task.is_kernel_thread() ? 1 : 0};
 }
 
-class Generator {
+class RowMaker {
 public:
-    Generator(LinuxGuest& guest, RowSink& sink, const std::vector<TaskKey>& tasks)
+    RowMaker(LinuxGuest& guest, RowSink& sink, const std::vector<TaskKey>& tasks)
         : guest_(guest), sink_(sink), watch_(guest, tasks, FieldId::task_thread_node) {}
 
     bool emit(TaskKey key) {
@@ -85,7 +85,7 @@ private:
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     TaskSnapshot snapshot = guest.threads(context.budget);
-    Generator generator(guest, sink, snapshot.tasks);
+    RowMaker generator(guest, sink, snapshot.tasks);
     Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
         if (deadline.passed_now()) {
@@ -100,11 +100,13 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return snapshot.report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+
 }  // namespace
 
 extern const Table table_process_threads;
 const Table table_process_threads{
     {"process_threads", "Threads of all processes, from each process's thread list.", kSpec, kExamples},
-    generate};
+    kGenerators};
 
 }  // namespace vitrine

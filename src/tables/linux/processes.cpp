@@ -51,7 +51,7 @@ enum : std::size_t {
 };
 
 constexpr auto kSpec = std::to_array<Column>({
-    {"pid", ColumnType::integer, "process id in the initial pid namespace"},
+    index({"pid", ColumnType::integer, "process id in the initial pid namespace"}),
     {"name", ColumnType::text, "name as /proc/PID/comm shows it; kernel threads have their full name"},
     {"path", ColumnType::text, "path of the executable, without \" (deleted)\"; NULL for kernel threads"},
     {"cmdline", ColumnType::text, "arguments, separated by spaces; NULL when paged out or none"},
@@ -65,10 +65,10 @@ constexpr auto kSpec = std::to_array<Column>({
     {"suid", ColumnType::integer, "saved user id"},
     {"sgid", ColumnType::integer, "saved group id"},
     {"on_disk", ColumnType::integer, "1: the executable is still linked; 0: deleted or never linked; NULL: unknown"},
-    {"resident_size", ColumnType::integer,
-     "resident memory in bytes (the shared part of the kernel's per-CPU counters)"},
-    {"total_size", ColumnType::integer, "virtual memory in bytes"},
-    {"start_time", ColumnType::integer, "start, seconds since the epoch by the guest's clock"},
+    {"resident_size", ColumnType::integer, "resident memory (the shared part of the kernel's per-CPU counters)",
+     Unit::bytes},
+    {"total_size", ColumnType::integer, "virtual memory", Unit::bytes},
+    {"start_time", ColumnType::integer, "start, by the guest's clock", Unit::epoch_seconds},
     {"parent", ColumnType::integer, "process id of the parent"},
     {"pgroup", ColumnType::integer, "process group id"},
     {"threads", ColumnType::integer, "number of threads"},
@@ -78,7 +78,7 @@ constexpr auto kSpec = std::to_array<Column>({
     {"kernel_thread", ColumnType::boolean, "1: runs in the kernel only"},
     {"namespace_pids", ColumnType::text,
      "process ids from the initial pid namespace to the process's own, separated by spaces (NSpid)"},
-    {"start_ns", ColumnType::integer, "start, nanoseconds since the guest's boot"},
+    {"start_ns", ColumnType::integer, "start, since the guest's boot", Unit::nanoseconds},
     {"flags", ColumnType::address, "task_struct.flags (PF_*)"},
     {"task", ColumnType::address, "address of struct task_struct"},
     {"mm", ColumnType::address, "address of struct mm_struct; NULL for kernel threads and zombies"},
@@ -106,9 +106,9 @@ Value epoch_seconds(std::uint64_t since_boot, std::int64_t boot_time) {
     return moment / 1'000'000'000;
 }
 
-class Generator {
+class RowMaker {
 public:
-    Generator(LinuxGuest& guest, QueryContext& context, RowSink& sink, const std::vector<TaskKey>& tasks)
+    RowMaker(LinuxGuest& guest, QueryContext& context, RowSink& sink, const std::vector<TaskKey>& tasks)
         : guest_(guest),
           layout_(guest.layout()),
           context_(context),
@@ -321,8 +321,11 @@ private:
 };
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
-    TaskSnapshot snapshot = guest.processes(context.budget);
-    Generator generator(guest, context, sink, snapshot.tasks);
+    const auto pid = context.wanted_integer(kPid);
+    if (pid && !std::in_range<std::int32_t>(*pid)) return WalkReport{};
+    TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
+                                : guest.processes(context.budget);
+    RowMaker generator(guest, context, sink, snapshot.tasks);
     // Each row may be made as dear as its bounds allow: longest command line, longest paths. All together have as much time as the walk.
     Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
@@ -338,10 +341,12 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return snapshot.report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+
 }  // namespace
 
 extern const Table table_processes;
 const Table table_processes{{"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples},
-                            generate};
+                            kGenerators};
 
 }  // namespace vitrine

@@ -36,10 +36,12 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+
 }  // namespace
 
 extern const Table table_symbols;
 const Table table_symbols{{"symbols", "Symbols of the kernel (kallsyms) and of its modules.", kSpec, kExamples},
-                          generate};
+                          kGenerators};
 
 }  // namespace vitrine

@@ -10,7 +10,7 @@ namespace {
 constexpr auto kSpec = std::to_array<Column>({
     {"name", ColumnType::text, "name of the type"},
     {"kind", ColumnType::text, "structure, union, enumeration, typedef, integer, ..."},
-    {"size", ColumnType::integer, "bytes; NULL where it has none"},
+    {"size", ColumnType::integer, "size; NULL where it has none", Unit::bytes},
     {"members", ColumnType::integer, "members or enumerators"},
     {"id", ColumnType::integer, "number of the type in the kernel's BTF; a module's go on from there"},
     {"module", ColumnType::text, "module that defines it; NULL for the kernel itself"},
@@ -72,11 +72,13 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+
 }  // namespace
 
 extern const Table table_types;
 const Table table_types{
     {"types", "Named types of the kernel (its own BTF, or the vmlinux given) and of its modules.", kSpec, kExamples},
-    generate};
+    kGenerators};
 
 }  // namespace vitrine

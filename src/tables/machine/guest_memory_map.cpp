@@ -10,7 +10,7 @@ namespace {
 constexpr auto kSpec = std::to_array<Column>({
     {"start", ColumnType::address, "first guest-physical address"},
     {"end", ColumnType::address, "first guest-physical address behind it"},
-    {"size", ColumnType::integer, "bytes"},
+    {"size", ColumnType::integer, "length", Unit::bytes},
     {"offset", ColumnType::address, "where it is kept in the monitor's RAM blocks or in the image"},
     {"access", ColumnType::text, "how it is read: mapped, copied, image"},
     {"layout", ColumnType::text, "which layout this is, and whether it was told or proven"},
@@ -35,11 +35,12 @@ Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
     return report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"", generate}});
+
 }  // namespace
 
 extern const Table table_guest_memory_map;
 const Table table_guest_memory_map{{"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples},
-                                   nullptr,
-                                   generate};
+                                   kGenerators};
 
 }  // namespace vitrine

@@ -73,9 +73,11 @@ Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
     return report;
 }
 
+constexpr auto kGenerators = std::to_array<Generator>({{"", generate}});
+
 }  // namespace
 
 extern const Table table_vcpus;
-const Table table_vcpus{{"vcpus", "Registers of the guest's virtual processors.", kSpec, kExamples}, nullptr, generate};
+const Table table_vcpus{{"vcpus", "Registers of the guest's virtual processors.", kSpec, kExamples}, kGenerators};
 
 }  // namespace vitrine

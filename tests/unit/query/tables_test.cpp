@@ -33,7 +33,7 @@ TEST(Tables, AreDescribed) {
         EXPECT_FALSE(table->spec.summary.empty());
         EXPECT_FALSE(table->spec.columns.empty());
         EXPECT_FALSE(table->spec.examples.empty());
-        EXPECT_TRUE(table->generate_linux != nullptr || table->generate_any != nullptr);
+        EXPECT_NE(table->generator_for("linux"), nullptr);
         std::set<std::string_view> columns;
         for (const Column& column : table->spec.columns) {
             EXPECT_TRUE(columns.insert(column.name).second) << column.name;
@@ -154,16 +154,15 @@ TEST(Tables, ManyRowsOfARunningGuestAreAllGivenOut) {
     machine->live = true;
     auto guest = attach(std::move(machine));
     ASSERT_TRUE(guest);
-    const Table many{{"many", "", find_table("types")->spec.columns, {}},
-                     nullptr,
-                     [](Guest&, QueryContext&, RowSink& sink) -> Result<WalkReport> {
-                         WalkReport report;
-                         const std::array<Value, 6> row{};
-                         for (int i = 0; i < 70'000; ++i) {
-                             if (!sink.row(row)) report.end = WalkEnd::stopped;
-                         }
-                         return report;
-                     }};
+    constexpr auto kMany = std::to_array<Generator>({{"", [](Guest&, QueryContext&, RowSink& to) -> Result<WalkReport> {
+                                                          WalkReport report;
+                                                          const std::array<Value, 6> row{};
+                                                          for (int i = 0; i < 70'000; ++i) {
+                                                              if (!to.row(row)) report.end = WalkEnd::stopped;
+                                                          }
+                                                          return report;
+                                                      }}});
+    const Table many{{"many", "", find_table("types")->spec.columns, {}}, kMany};
     QueryContext context;
     Impatient sink(1'000'000);
     ASSERT_TRUE(run_table(many, **guest, context, sink));

@@ -1,0 +1,119 @@
+#include "tables/support/process_walk.h"
+
+#include <fmt/format.h>
+
+#include "os/linux/task_watch.h"
+
+namespace vitrine::tables {
+namespace {
+
+using linux_os::TaskView;
+using linux_os::TaskWatch;
+
+// Holds what one process gives, until it is to be passed on or dropped. More than a process should have is passed on at once.
+class OneProcess final : public RowSink {
+public:
+    OneProcess(RowSink& to, Warnings& warnings, bool hold) : to_(to), warnings_(warnings), hold_(hold) {}
+
+    bool row(std::span<const Value> values) override {
+        if (!hold_) return going_ && (going_ = to_.row(values));
+        rows_.emplace_back(values.begin(), values.end());
+        if (rows_.size() >= kMost) return pass_on();
+        return going_;
+    }
+    void diagnostic(Diagnostic diagnostic) override {
+        if (told_.size() < kMost) told_.push_back(std::move(diagnostic));
+    }
+    void drop() {
+        rows_.clear();
+        told_.clear();
+    }
+    [[nodiscard]] bool pass_on() {
+        for (Diagnostic& diagnostic : told_) warnings_.tell(std::move(diagnostic.text), Gva{diagnostic.address});
+        for (const auto& row : rows_) {
+            if (!going_ || !(going_ = to_.row(row))) break;
+        }
+        drop();
+        return going_;
+    }
+    [[nodiscard]] bool going() const { return going_; }
+
+private:
+    static constexpr std::size_t kMost = 16'384;
+    RowSink& to_;
+    Warnings& warnings_;
+    bool hold_;
+    bool going_ = true;
+    std::vector<std::vector<Value>> rows_;
+    std::vector<Diagnostic> told_;
+};
+
+struct Walk {
+    const LinuxGuest& guest;
+    TaskWatch& watch;
+    Warnings& warnings;
+    ProcessVisitor visit;
+
+    // False: the sink wants no more.
+    bool one(TaskKey key, OneProcess& rows) const {
+        bool going = true;
+        for (unsigned attempt = 1;; ++attempt) {
+            rows.drop();
+            const auto task = TaskView::read(guest, key);
+            if (task) going = visit(key, *task, rows);
+            if (!watch.runs()) {
+                if (!task) warnings.tell(fmt::format("pid {}: its task_struct cannot be read", key.tgid), key.address);
+                break;
+            }
+            if (task && watch.holds(key, *task) && !task->is_released()) break;
+            const bool ended = !task || task->is_released();
+            if (ended && watch.is_off_list(key)) {
+                rows.drop();
+                return rows.going();
+            }
+            if (attempt == TaskWatch::kAttempts) {
+                warnings.tell(fmt::format("pid {}: changed each time while it was read", key.tgid), key.address);
+                break;
+            }
+            if (!watch.look_again(key, ended)) {
+                rows.drop();
+                return rows.going();
+            }
+        }
+        return rows.pass_on() && going;
+    }
+};
+
+}  // namespace
+
+void Warnings::tell(std::string text, Gva address) {
+    if (told_ > kMost) return;
+    if (told_++ == kMost) text = fmt::format("more than {} such messages: no more are given", kMost);
+    sink_.diagnostic({Severity::warning, std::string(table_), std::move(text), address.value, {}});
+}
+
+Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
+                                    std::string_view table, ProcessVisitor visit) {
+    const auto pid = context.wanted_integer(pid_column);
+    if (pid && !std::in_range<std::int32_t>(*pid)) return WalkReport{};
+    TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
+                                : guest.processes(context.budget);
+    TaskWatch watch(guest, snapshot.tasks, linux_os::FieldId::task_tasks);
+    Warnings warnings(sink, table);
+    OneProcess rows(sink, warnings, watch.runs());
+    const Walk walk{guest, watch, warnings, visit};
+    Deadline deadline(context.budget.time);
+    for (const TaskKey& key : snapshot.tasks) {
+        if (deadline.passed_now()) {
+            snapshot.report.end = WalkEnd::budget;
+            break;
+        }
+        if (!walk.one(key, rows)) {
+            snapshot.report.end = WalkEnd::stopped;
+            break;
+        }
+    }
+    return snapshot.report;
+}
+
+}  // namespace vitrine::tables
