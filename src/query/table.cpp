@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "query/run_table.h"
 #include "vitrine/guest/guest.h"
 
 namespace vitrine {
@@ -108,31 +109,32 @@ private:
     bool going_ = true;
 };
 
-Result<WalkReport> generate(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
+}  // namespace
+
+Result<WalkReport> generate_rows(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
     const Generator* generator = table.generator_for(guest.kernel().os);
     if (generator != nullptr) return generator->run(guest, context, sink);
     return Error::with_text(Errc::unsupported, Origin::table,
                             fmt::format("there is no table {} for this kind of guest", table.spec.name));
 }
 
-}  // namespace
+// Of the answer as a whole, and so above whatever is said of single rows.
+void tell_doubts(const Table& table, Guest& guest, RowSink& sink) {
+    for (std::string doubt : {guest.machine().info().uncovered, guest.doubt()}) {
+        if (!doubt.empty()) sink.diagnostic({Severity::error, std::string(table.spec.name), std::move(doubt)});
+    }
+}
 
 Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
-    // Of the answer as a whole, and so above whatever is said of single rows.
-    const auto tell = [&](std::string doubt) {
-        if (!doubt.empty()) sink.diagnostic({Severity::error, std::string(table.spec.name), std::move(doubt)});
-    };
-    tell(guest.machine().info().uncovered);
     if (!guest.machine().is_live()) {
-        tell(guest.doubt());
-        return generate(table, guest, context, sink);
+        tell_doubts(table, guest, sink);
+        return generate_rows(table, guest, context, sink);
     }
     HeldRows held(sink);
-    auto report = generate(table, guest, context, held);
-    std::string doubt = guest.doubt();  // before it is certain that the clock in question is still there
+    auto report = generate_rows(table, guest, context, held);
+    tell_doubts(table, guest, sink);  // before it is certain that the clock in question is still there
     VITRINE_CHECK(guest.verify());
     if (!report) return report;
-    tell(std::move(doubt));
     held.release();
     if (held.stopped()) report->end = WalkEnd::stopped;
     return report;

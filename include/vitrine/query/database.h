@@ -63,9 +63,10 @@ struct TableReading {
     std::string table;
     WalkReport walk;         // of the last reading
     std::uint64_t rows = 0;  // all readings together
-    unsigned times = 0;      // how often it was read: 1, or once for each key that was looked up
+    unsigned times = 0;  // how often it was read: once as a whole, once for each of the few keys looked up before that
     std::chrono::microseconds took{};
     std::chrono::system_clock::time_point when;  // of the first reading
+    std::optional<Error> failure;                // why there are no rows: this kind of target has no such table, say
 };
 
 // How the rows of a statement came to be, and what they lack.

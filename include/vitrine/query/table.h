@@ -107,6 +107,8 @@ public:
     [[nodiscard]] const std::string* wanted_text(std::size_t column) const;
 
     WalkBudget budget;
+    // What was said of the statement before, of this guest: the rows of vitrine_diagnostics.
+    std::span<const Diagnostic> previous_diagnostics;
 
 private:
     std::uint64_t used_;

@@ -57,7 +57,8 @@ TEST(Tables, RowsHaveTheColumnsOfTheDescription) {
             continue;
         }
         EXPECT_FALSE(answer.rows.widths_differ);
-        EXPECT_FALSE(answer.rows.rows.empty());
+        // Nothing was asked before.
+        EXPECT_EQ(answer.rows.rows.empty(), table->spec.name == "vitrine_diagnostics");
         for (const auto& row : answer.rows.rows) {
             for (std::size_t i = 0; i < row.size(); ++i)
                 EXPECT_TRUE(fits(table->spec.columns[i].type, row[i])) << table->spec.columns[i].name;

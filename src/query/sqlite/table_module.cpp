@@ -1,0 +1,255 @@
+#include "query/sqlite/table_module.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <string>
+
+namespace vitrine::sql {
+namespace {
+
+struct VirtualTable {
+    sqlite3_vtab base{};  // first: SQLite knows only this
+    TableModule* module = nullptr;
+};
+
+struct Cursor {
+    sqlite3_vtab_cursor base{};
+    std::vector<Slice> slices;            // of each guest that is asked
+    std::vector<std::size_t> guests;      // which guest a slice is of
+    std::size_t slice = 0, position = 0;  // where it stands
+    sqlite3_int64 rowid = 0;
+
+    void skip_empty() {
+        while (slice < slices.size() && position >= slices[slice].size()) {
+            ++slice;
+            position = 0;
+        }
+    }
+};
+
+VirtualTable& of(sqlite3_vtab* table) { return *reinterpret_cast<VirtualTable*>(table); }
+Cursor& of(sqlite3_vtab_cursor* cursor) { return *reinterpret_cast<Cursor*>(cursor); }
+TableModule& module_of(sqlite3_vtab_cursor* cursor) { return *of(cursor->pVtab).module; }
+
+int connect(sqlite3* database, void* context, int, const char* const*, sqlite3_vtab** made, char** message) {
+    auto& module = *static_cast<TableModule*>(context);
+    std::string declaration = "CREATE TABLE x(";
+    for (const Column& column : module.table->spec.columns)
+        declaration += fmt::format("\"{}\" {}, ", column.name, sql_type(column.type));
+    declaration += "\"vm\" TEXT HIDDEN)";
+    module.state->declaring = true;
+    const int code = sqlite3_declare_vtab(database, declaration.c_str());
+    module.state->declaring = false;
+    if (code != SQLITE_OK) {
+        *message = sqlite3_mprintf("%s", sqlite3_errmsg(database));
+        return code;
+    }
+    auto* table = new (std::nothrow) VirtualTable;
+    if (table == nullptr) return SQLITE_NOMEM;
+    table->module = &module;
+    *made = &table->base;
+    return SQLITE_OK;
+}
+
+int disconnect(sqlite3_vtab* table) {
+    delete &of(table);
+    return SQLITE_OK;
+}
+
+// Which columns are asked for by equality, best first; the plan keeps them in a byte each (column + 1), the first lowest. The hidden column
+// vm, which is behind the last, chooses guests.
+constexpr std::size_t kMostArguments = 3;
+
+int best_index(sqlite3_vtab* table, sqlite3_index_info* info) {
+    const TableModule& module = *of(table).module;
+    if (module.state->statement == nullptr) return SQLITE_ERROR;
+    module.state->statement->use(*module.table, info->colUsed);
+    const auto columns = module.table->spec.columns;
+    int vm = -1, index = -1, plain = -1;  // constraints
+    for (int i = 0; i < info->nConstraint; ++i) {
+        const auto& constraint = info->aConstraint[i];
+        if (constraint.usable == 0 || constraint.op != SQLITE_INDEX_CONSTRAINT_EQ || constraint.iColumn < 0) continue;
+        const char* collation = sqlite3_vtab_collation(info, i);
+        if (collation == nullptr || std::strcmp(collation, "BINARY") != 0) continue;
+        const auto column = static_cast<std::size_t>(constraint.iColumn);
+        if (column >= columns.size()) vm = i;
+        else if (columns[column].type == ColumnType::real || column >= 63) continue;
+        else if (columns[column].role == ColumnRole::index) index = index < 0 ? i : index;
+        else plain = plain < 0 ? i : plain;
+    }
+    const int key = index >= 0 ? index : plain;
+    unsigned plan = 0, arguments = 0;
+    std::string text;
+    for (const int i : {key, vm}) {
+        if (i < 0) continue;
+        const auto column = static_cast<unsigned>(info->aConstraint[i].iColumn);
+        plan |= (column + 1) << (8 * arguments);
+        info->aConstraintUsage[i].argvIndex = static_cast<int>(++arguments);
+        text += fmt::format("{}{}=?", text.empty() ? "" : " AND ",
+                            column >= columns.size() ? std::string_view("vm") : columns[column].name);
+    }
+    info->idxNum = static_cast<int>(plan);
+    info->idxStr = sqlite3_mprintf("%s", text.c_str());
+    if (info->idxStr == nullptr) return SQLITE_NOMEM;
+    info->needToFreeIdxStr = 1;
+    // A key costs what finding it in the rows of one reading costs, or less.
+    const double guests = vm >= 0 ? 1.0 : static_cast<double>(module.state->guests.size());
+    info->estimatedCost = guests * (index >= 0 ? 10.0 : plain >= 0 ? 100.0 : 10'000.0);
+    info->estimatedRows = static_cast<sqlite3_int64>(guests * (index >= 0 ? 5.0 : plain >= 0 ? 20.0 : 1000.0));
+    return SQLITE_OK;
+}
+
+// SQLite compares by the column's affinity; what it hands down has none. nullopt: equal to nothing.
+std::optional<Value> as_column(sqlite3_value* value, ColumnType type) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) return std::nullopt;
+    if (type == ColumnType::text) {
+        if (sqlite3_value_type(value) == SQLITE_BLOB) return std::nullopt;
+        const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+        if (text == nullptr) return std::nullopt;
+        return std::string(text, static_cast<std::size_t>(sqlite3_value_bytes(value)));
+    }
+    const int kind = sqlite3_value_numeric_type(value);
+    std::int64_t number = 0;
+    if (kind == SQLITE_INTEGER) {
+        number = sqlite3_value_int64(value);
+    } else if (kind == SQLITE_FLOAT) {
+        const double real = sqlite3_value_double(value);
+        if (std::trunc(real) != real || std::abs(real) >= 0x1p63) return std::nullopt;
+        number = static_cast<std::int64_t>(real);
+    } else {
+        return std::nullopt;
+    }
+    if (type == ColumnType::address) return AddressValue{static_cast<std::uint64_t>(number)};
+    return number;
+}
+
+int open(sqlite3_vtab*, sqlite3_vtab_cursor** made) {
+    auto* cursor = new (std::nothrow) Cursor;
+    if (cursor == nullptr) return SQLITE_NOMEM;
+    *made = &cursor->base;
+    return SQLITE_OK;
+}
+
+int close(sqlite3_vtab_cursor* cursor) {
+    delete &of(cursor);
+    return SQLITE_OK;
+}
+
+struct Asked {
+    std::vector<Equality> equal;
+    std::optional<std::string> vm;
+    bool none = false;  // no row can be
+};
+
+Asked asked(const Table& table, unsigned plan, std::span<sqlite3_value*> arguments) {
+    Asked asked;
+    for (std::size_t i = 0; i < arguments.size() && i < kMostArguments; ++i) {
+        const std::size_t column = (plan >> (8 * i) & 0xff) - 1;
+        const bool is_vm = column >= table.spec.columns.size();
+        auto value = as_column(arguments[i], is_vm ? ColumnType::text : table.spec.columns[column].type);
+        if (!value) asked.none = true;
+        else if (is_vm) asked.vm = std::get<std::string>(*value);
+        else asked.equal.push_back({column, std::move(*value)});
+    }
+    return asked;
+}
+
+int filter(sqlite3_vtab_cursor* base, int plan, const char*, int count, sqlite3_value** arguments) {
+    Cursor& cursor = of(base);
+    const TableModule& module = module_of(base);
+    cursor = Cursor{cursor.base, {}, {}, 0, 0, 0};
+    if (module.state->statement == nullptr) return SQLITE_ERROR;
+    const Asked wanted = asked(*module.table, static_cast<unsigned>(plan),
+                               std::span(arguments, static_cast<std::size_t>(count)));
+    for (std::size_t i = 0; i < module.state->guests.size() && !wanted.none; ++i) {
+        if (wanted.vm && *wanted.vm != module.state->guests[i].name) continue;
+        Slice slice;
+        if (!module.state->statement->read(*module.table, i, wanted.equal, slice)) return SQLITE_INTERRUPT;
+        cursor.slices.push_back(std::move(slice));
+        cursor.guests.push_back(i);
+    }
+    cursor.skip_empty();
+    return SQLITE_OK;
+}
+
+int next(sqlite3_vtab_cursor* base) {
+    Cursor& cursor = of(base);
+    ++cursor.position;
+    ++cursor.rowid;
+    cursor.skip_empty();
+    return SQLITE_OK;
+}
+
+int at_end(sqlite3_vtab_cursor* base) {
+    const Cursor& cursor = of(base);
+    return cursor.slice >= cursor.slices.size() ? 1 : 0;
+}
+
+// Texts stay where they are until the statement ends.
+void give_text(sqlite3_context* context, std::string_view text) {
+    sqlite3_result_text64(context, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+}
+
+int column(sqlite3_vtab_cursor* base, sqlite3_context* context, int number) {
+    const Cursor& cursor = of(base);
+    const TableModule& module = module_of(base);
+    const auto index = static_cast<std::size_t>(number);
+    if (index >= module.table->spec.columns.size()) {
+        give_text(context, module.state->guests[cursor.guests[cursor.slice]].name);
+        return SQLITE_OK;
+    }
+    const Slice& slice = cursor.slices[cursor.slice];
+    const Cell cell = slice.store->at(slice.row(cursor.position), index);
+    switch (cell.kind) {
+        case Cell::Kind::null: sqlite3_result_null(context); break;
+        case Cell::Kind::integer: sqlite3_result_int64(context, cell.integer); break;
+        case Cell::Kind::real: sqlite3_result_double(context, cell.real); break;
+        case Cell::Kind::text: give_text(context, cell.text); break;
+    }
+    return SQLITE_OK;
+}
+
+int rowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* id) {
+    *id = of(cursor).rowid;
+    return SQLITE_OK;
+}
+
+// No xCreate: the table is there by its name, and nobody can make another one of the module.
+const sqlite3_module kModule = [] {
+    sqlite3_module module{};
+    module.iVersion = 1;
+    module.xConnect = connect;
+    module.xBestIndex = best_index;
+    module.xDisconnect = disconnect;
+    module.xOpen = open;
+    module.xClose = close;
+    module.xFilter = filter;
+    module.xNext = next;
+    module.xEof = at_end;
+    module.xColumn = column;
+    module.xRowid = rowid;
+    return module;
+}();
+
+}  // namespace
+
+const char* sql_type(ColumnType type) {
+    switch (type) {
+        case ColumnType::integer: return "BIGINT";
+        case ColumnType::address: return kAddressType;
+        case ColumnType::real: return "REAL";
+        case ColumnType::text: return "TEXT";
+        case ColumnType::boolean: return "BOOLEAN";
+    }
+    return "TEXT";
+}
+
+int register_table(sqlite3* database, TableModule& module) {
+    const std::string name(module.table->spec.name);
+    return sqlite3_create_module_v2(database, name.c_str(), &kModule, &module, nullptr);
+}
+
+}  // namespace vitrine::sql
