@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <histedit.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -39,6 +40,21 @@ public:
 private:
     struct sigaction before_{};
 };
+
+// Until there is something to read; false if a signal came before or meanwhile. None is lost in between.
+bool wait_for_input(int fd) {
+    sigset_t held;
+    sigset_t before;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGCONT);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+    pollfd input{fd, POLLIN, 0};
+    const bool signalled = cli::interrupted() || continued != 0;
+    const bool ready = !signalled && ppoll(&input, 1, nullptr, &before) > 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return ready;
+}
 
 FILE* stream_of(int fd, const char* mode) {
     const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -90,18 +106,20 @@ struct LineEditor::Library {
 int LineEditor::Library::read_character(EditLine* editor, wchar_t* character) {
     Library& self = of(editor);
     while (true) {
-        char byte = 0;
-        const ssize_t got = ::read(self.in_fd, &byte, 1);
-        if (got == 0) return 0;
-        if (got < 0) {
-            if (errno == EINTR && cli::interrupted()) self.interrupted = true;
-            if (errno != EINTR || self.interrupted) return -1;
-            if (std::exchange(continued, 0) != 0) {
+        if (!wait_for_input(self.in_fd)) {
+            self.interrupted = cli::interrupted();
+            if (self.interrupted) return -1;
+            if (continued != 0) {
+                continued = 0;
                 el_set(editor, EL_PREP_TERM, 1);
                 el_set(editor, EL_REFRESH);
             }
             continue;
         }
+        char byte = 0;
+        const ssize_t got = ::read(self.in_fd, &byte, 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return static_cast<int>(got);
         const std::size_t length = std::mbrtowc(character, &byte, 1, &self.partial);
         if (length == static_cast<std::size_t>(-2)) continue;  // more bytes to come
         if (length == static_cast<std::size_t>(-1)) {
@@ -187,6 +205,7 @@ LineEnd LineEditor::read(std::string_view so_far, std::string& line) {
     library.partial = {};
     const ContinueHandler handler;
     el_resize(library.editor);
+    el_set(library.editor, EL_PREP_TERM, 1);  // before the prompt is seen: keys pressed at once count as well
     int count = 0;
     const char* text = el_gets(library.editor, &count);
     if (library.interrupted) {
