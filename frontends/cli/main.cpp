@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
     try {
         const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
         const auto engine = vitrine::cli::make_engine();
-        return vitrine::cli::run_program(words, *engine, STDOUT_FILENO, STDERR_FILENO);
+        return vitrine::cli::run_program(words, *engine, STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "vitrine: internal error: %s\n  hint: please report this\n", error.what());
         return vitrine::cli::kExitInternal;

@@ -14,7 +14,7 @@
 namespace vitrine::cli {
 namespace {
 
-int dispatch(const Parsed& parsed, Engine& engine, Output& out, Messages& messages) {
+int dispatch(const Parsed& parsed, Engine& engine, Output& out, Messages& messages, int in_fd) {
     if (parsed.arguments.has("--help")) {
         out.write(parsed.command == nullptr ? help_text() : help_text(*parsed.command));
         return kExitOk;
@@ -27,7 +27,7 @@ int dispatch(const Parsed& parsed, Engine& engine, Output& out, Messages& messag
         messages.error("no command given", "vitrine list shows the machines of this host, vitrine --help the commands");
         return kExitUsage;
     }
-    Session session(engine, out, messages, Settings::from(parsed.arguments));
+    Session session(engine, out, messages, in_fd, Settings::from(parsed.arguments));
     return parsed.command->run(session, parsed.arguments);
 }
 
@@ -41,7 +41,7 @@ int end_by_closed_pipe() {
 
 }  // namespace
 
-int run_program(std::span<const std::string> words, Engine& engine, int out_fd, int err_fd) {
+int run_program(std::span<const std::string> words, Engine& engine, int out_fd, int err_fd, int in_fd) {
     Output out(out_fd);
     Messages messages(err_fd);
     const auto parsed = parse_command_line(words);
@@ -49,7 +49,7 @@ int run_program(std::span<const std::string> words, Engine& engine, int out_fd, 
         messages.error(parsed.error().text, parsed.error().hint);
         return kExitUsage;
     }
-    int code = dispatch(*parsed, engine, out, messages);
+    int code = dispatch(*parsed, engine, out, messages, in_fd);
     messages.clear_progress();
     out.flush();
     if (interrupted()) return kExitInterrupted;

@@ -8,7 +8,7 @@
 
 namespace vitrine::cli {
 
-// words: the command line without the program's name. Writes to out_fd and err_fd.
-int run_program(std::span<const std::string> words, Engine& engine, int out_fd, int err_fd);
+// words: the command line without the program's name. Writes to out_fd and err_fd; in_fd is read by commands that take SQL from it.
+int run_program(std::span<const std::string> words, Engine& engine, int out_fd, int err_fd, int in_fd = 0);
 
 }  // namespace vitrine::cli

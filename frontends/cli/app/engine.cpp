@@ -17,6 +17,9 @@ public:
     Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) override {
         return run_table(table, guest, context, sink);
     }
+    Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) override {
+        return Database::open(std::move(guests));
+    }
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "vitrine/guest/guest.h"
 #include "vitrine/machine/machine.h"
+#include "vitrine/query/database.h"
 #include "vitrine/query/table.h"
 
 namespace vitrine::cli {
@@ -24,6 +25,7 @@ public:
     virtual Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, const AttachOptions& options) = 0;
     [[nodiscard]] virtual std::span<const Table* const> tables() const = 0;
     virtual Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) = 0;
+    virtual Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Engine> make_engine();  // the library itself

@@ -14,9 +14,10 @@ constexpr auto kExitCodes = std::to_array<ExitCodeSpec>({
     {kExitUnsupported, "unsupported guest, or no kernel found",
      "The memory was read, but no kernel was found in it, or one that is not supported."},
     {kExitPartial, "unknown or partial",
-     "What was asked for is not there or cannot be told; with --strict also an answer that may be incomplete. A list "
-     "of "
-     "processes or symbols that is empty is always such a failure, because no guest has none."},
+     "What was asked for is not there or cannot be told, or reached a limit of time, rows or memory; with --strict "
+     "also "
+     "an answer that may be incomplete. A list of processes or symbols that is empty is always such a failure, because "
+     "no guest has none."},
     {kExitInternal, "internal bug", "A defect of Vitrine: please report it."},
     {kExitOutput, "output not written", "Standard output could not be written (disk full, closed)."},
     {kExitInterrupted, "interrupted", "Interrupted from the keyboard."},
@@ -35,6 +36,9 @@ std::span<const ExitCodeSpec> exit_codes() { return kExitCodes; }
 ExitCode exit_code(const Error& error, Phase phase) {
     if (phase == Phase::target) return kExitUsage;
     if (phase == Phase::open) return kExitUnreachable;
+    if (phase == Phase::sql && error.code == Errc::cancelled) return kExitInterrupted;
+    if (phase == Phase::sql && error.code == Errc::limit) return kExitPartial;
+    if (phase == Phase::sql && error.code == Errc::usage) return kExitUsage;
     if (error.origin == Origin::user) return kExitUsage;  // a file or name the user gave beside the target
     if (error.code == Errc::usage && error.origin == Origin::types) return kExitUsage;  // a member path
     if (source_is_gone(error)) return kExitUnreachable;

@@ -33,6 +33,7 @@ enum class Phase : std::uint8_t {
     open,    // opening the machine
     attach,  // looking for the kernel
     query,   // answering
+    sql,     // answering a statement that the user wrote
 };
 [[nodiscard]] ExitCode exit_code(const Error& error, Phase phase);
 

@@ -37,6 +37,8 @@ void Messages::error(std::string_view text, std::string_view hint) {
     if (!hint.empty()) line("  hint: ", hint);
 }
 
+void Messages::say(std::string_view text) { line({}, text); }
+
 void Messages::note(std::string_view text) { line("note: ", text); }
 
 void Messages::timing(std::string_view text) { line("timing: ", text); }

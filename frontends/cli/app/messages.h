@@ -17,8 +17,11 @@ public:
 
     void error(std::string_view text, std::string_view hint);  // "vitrine: text", "  hint: hint"
     void error(const Error& error) { this->error(error.to_string(), error.hint()); }
+    void say(std::string_view text);     // "text"
     void note(std::string_view text);    // "note: text"
     void timing(std::string_view text);  // "timing: text"
+
+    [[nodiscard]] bool on_terminal() const { return terminal_; }
 
     // Shown only after a moment, so that quick work does not flicker. fraction < 0: unknown.
     void progress(std::string_view step, double fraction);

@@ -14,32 +14,37 @@
 namespace vitrine::cli {
 namespace {
 
-// One option or positional of one (sub)command and where its value goes.
+// One option of one (sub)command, or one word that is no option, and where its values go.
 struct Slot {
-    std::string_view key;
-    const OptionSpec* option = nullptr;  // null for positionals
-    std::string value;
+    const OptionSpec* option = nullptr;  // null: a word
+    std::vector<std::string> values;
     CLI::Option* bound = nullptr;
 };
 using Slots = std::deque<Slot>;  // stable addresses: CLI11 keeps references to the values
 
 void bind_group(CLI::App& app, std::span<const OptionSpec> options, Slots& slots) {
     for (const OptionSpec& option : options) {
-        Slot& slot = slots.emplace_back(Slot{option.name, &option, {}, nullptr});
+        Slot& slot = slots.emplace_back(Slot{&option, {}, nullptr});
         std::string names(option.name);
         if (!option.short_name.empty()) names += fmt::format(",{}", option.short_name);
-        slot.bound = option.kind == ValueKind::flag ? app.add_flag(names) : app.add_option(names, slot.value);
-        slot.bound->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+        slot.bound = option.kind == ValueKind::flag ? app.add_flag(names) : app.add_option(names, slot.values);
+        if (option.kind != ValueKind::flag) slot.bound->expected(1)->allow_extra_args(false);
+        slot.bound->multi_option_policy(option.repeated ? CLI::MultiOptionPolicy::TakeAll
+                                                        : CLI::MultiOptionPolicy::TakeLast);
     }
 }
 
-void bind_command(CLI::App& root, const Command& command, Slots& slots) {
+// most_words: the length of the command line.
+void bind_command(CLI::App& root, const Command& command, std::size_t most_words, Slots& slots) {
     CLI::App& app = *root.add_subcommand(std::string(command.name));
     app.set_help_flag();
     app.allow_extras();
-    for (const ArgumentSpec& argument : command.arguments) {
-        Slot& slot = slots.emplace_back(Slot{argument.name, nullptr, {}, nullptr});
-        slot.bound = app.add_option(std::string(argument.name), slot.value);
+    // One for each word and no list for all: CLI11 takes a list's "[a,b]" apart.
+    const bool repeated = std::any_of(command.arguments.begin(), command.arguments.end(),
+                                      [](const ArgumentSpec& argument) { return argument.repeated; });
+    for (std::size_t i = 0; i < (repeated ? most_words : command.arguments.size()); ++i) {
+        Slot& slot = slots.emplace_back(Slot{nullptr, {}, nullptr});
+        slot.bound = app.add_option(fmt::format("word{}", i), slot.values)->expected(1)->allow_extra_args(false);
     }
     bind_group(app, command.options, slots);
     if (command.is_query) bind_group(app, kQueryGroup.options, slots);
@@ -124,16 +129,57 @@ tl::expected<void, UsageError> check_arguments(const Command& command, const Arg
     return {};
 }
 
-tl::expected<Arguments, UsageError> collect(const Slots& slots) {
+// Words to arguments, in their order. One that may be left out gets a word only if there are enough for the others; one that
+// is repeated gets all that nobody else needs.
+tl::expected<void, UsageError> give_words(const Command& command, std::span<const std::string> words,
+                                          Arguments& arguments) {
+    std::size_t needed = 0;
+    for (const ArgumentSpec& argument : command.arguments) needed += argument.required ? 1 : 0;
+    std::size_t spare = words.size() > needed ? words.size() - needed : 0;
+    std::size_t optional_left = 0;
+    for (const ArgumentSpec& argument : command.arguments) {
+        optional_left += !argument.required && !argument.repeated ? 1 : 0;
+    }
+    for (const ArgumentSpec& argument : command.arguments) {
+        std::size_t count = argument.required ? 1 : 0;
+        if (argument.repeated) {
+            const std::size_t more = spare - std::min(spare, optional_left);
+            count += more;
+            spare -= more;
+        } else if (!argument.required) {
+            count += spare > 0 ? 1 : 0;
+            spare -= count;
+            --optional_left;
+        }
+        for (; count > 0 && !words.empty(); --count, words = words.subspan(1)) {
+            arguments.add(argument.name, words.front());
+        }
+    }
+    if (!words.empty()) return tl::make_unexpected(unexpected_word(words.front(), &command));
+    return {};
+}
+
+tl::expected<Arguments, UsageError> collect(const Command* command, const Slots& slots) {
     Arguments arguments;
+    std::vector<std::string> words;
     for (const Slot& slot : slots) {
         if (slot.bound->count() == 0) continue;
-        if (slot.option != nullptr) {
-            if (auto checked = check_value(*slot.option, slot.value); !checked) {
+        if (slot.option == nullptr) {
+            words.insert(words.end(), slot.values.begin(), slot.values.end());
+            continue;
+        }
+        if (slot.option->kind == ValueKind::flag) arguments.add(slot.option->name, {});
+        for (const std::string& value : slot.values) {
+            if (auto checked = check_value(*slot.option, value); !checked) {
                 return tl::make_unexpected(std::move(checked).error());
             }
+            arguments.add(slot.option->name, value);
         }
-        arguments.set(slot.key, slot.value);
+    }
+    if (command != nullptr) {
+        if (auto given = give_words(*command, words, arguments); !given) {
+            return tl::make_unexpected(std::move(given).error());
+        }
     }
     return arguments;
 }
@@ -149,7 +195,7 @@ tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string>
     bind_group(root, kAccessGroup.options, slots);
     bind_group(root, kOutputGroup.options, slots);
     bind_group(root, kGeneralGroup.options, slots);
-    for (const Command* command : all_commands()) bind_command(root, *command, slots);
+    for (const Command* command : all_commands()) bind_command(root, *command, words.size(), slots);
 
     Parsed parsed;
     const auto find_parsed = [&] {
@@ -168,7 +214,7 @@ tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string>
     if (!left.empty()) {
         return tl::make_unexpected(unexpected_word(left.front(), parsed.command));
     }
-    auto arguments = collect(slots);
+    auto arguments = collect(parsed.command, slots);
     if (!arguments) return tl::make_unexpected(std::move(arguments).error());
     parsed.arguments = std::move(*arguments);
     if (parsed.command != nullptr) {

@@ -40,12 +40,13 @@ using OrExit = tl::expected<T, int>;
 
 class Session {
 public:
-    Session(Engine& engine, Output& out, Messages& messages, Settings settings)
-        : engine_(engine), out_(out), messages_(messages), settings_(std::move(settings)) {}
+    Session(Engine& engine, Output& out, Messages& messages, int in_fd, Settings settings)
+        : engine_(engine), out_(out), messages_(messages), in_fd_(in_fd), settings_(std::move(settings)) {}
 
     [[nodiscard]] Engine& engine() const { return engine_; }
     [[nodiscard]] Output& out() const { return out_; }
     [[nodiscard]] Messages& messages() const { return messages_; }
+    [[nodiscard]] int in_fd() const { return in_fd_; }
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] Style style() const;  // for rows on standard output
 
@@ -68,6 +69,7 @@ private:
     Engine& engine_;
     Output& out_;
     Messages& messages_;
+    int in_fd_;
     Settings settings_;
 };
 

@@ -15,6 +15,8 @@ extern const Command kSymbolsCommand;
 extern const Command kTypesCommand;
 extern const Command kVcpusCommand;
 extern const Command kTableCommand;
+extern const Command kSqlCommand;
+extern const Command kShellCommand;
 extern const Command kSchemaCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;

@@ -50,7 +50,12 @@ const ArgumentSpec kTargetArgument{"TARGET",
 
 std::string_view Arguments::text(std::string_view name) const {
     const auto found = values_.find(name);
-    return found == values_.end() ? std::string_view() : std::string_view(found->second);
+    return found == values_.end() ? std::string_view() : std::string_view(found->second.back());
+}
+
+std::span<const std::string> Arguments::list(std::string_view name) const {
+    const auto found = values_.find(name);
+    return found == values_.end() ? std::span<const std::string>() : std::span<const std::string>(found->second);
 }
 
 std::optional<std::uint64_t> Arguments::number(std::string_view name) const {

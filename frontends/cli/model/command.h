@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vitrine::cli {
 
@@ -22,6 +23,7 @@ struct OptionSpec {
     std::string_view doc;         // one line
     ValueKind kind = ValueKind::flag;
     std::string_view choices = {};  // of ValueKind::choice: "table|json"
+    bool repeated = false;          // may be given several times, and all values count; of others the last does
 };
 
 struct OptionGroup {
@@ -37,6 +39,7 @@ struct ArgumentSpec {
     ArgumentKind kind = ArgumentKind::text;
     bool required = true;
     std::string_view choices = {};
+    bool repeated = false;  // takes as many words as there are; one of a command's arguments may
 };
 
 struct Example {
@@ -47,17 +50,17 @@ struct Example {
 // What was given on the command line, checked against the specs: numbers are numbers, choices are among the choices.
 class Arguments {
 public:
-    void set(std::string_view name, std::string value) {
-        values_.insert_or_assign(std::string(name), std::move(value));
-    }
+    void add(std::string_view name, std::string value) { values_[std::string(name)].push_back(std::move(value)); }
     [[nodiscard]] bool has(std::string_view name) const { return values_.find(name) != values_.end(); }
-    // "" when not given.
+    // "" when not given; the last when there are several.
     [[nodiscard]] std::string_view text(std::string_view name) const;
+    // All values, in the order given.
+    [[nodiscard]] std::span<const std::string> list(std::string_view name) const;
     // nullopt when not given.
     [[nodiscard]] std::optional<std::uint64_t> number(std::string_view name) const;
 
 private:
-    std::map<std::string, std::string, std::less<>> values_;
+    std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 
 struct Command {

@@ -115,7 +115,7 @@ std::string zsh_option(const OptionSpec& option) {
     else if (option.kind == ValueKind::path) value = fmt::format(":{}:_files", option.value);
     else if (option.kind == ValueKind::directory) value = fmt::format(":{}:_files -/", option.value);
     else if (option.kind != ValueKind::flag) value = fmt::format(":{}: ", option.value);
-    return fmt::format(" '{}[{}]{}'", option.name, zsh_text(option.doc), value);
+    return fmt::format(" '{}{}[{}]{}'", option.repeated ? "*" : "", option.name, zsh_text(option.doc), value);
 }
 
 std::string zsh_script() {
@@ -133,7 +133,8 @@ std::string zsh_script() {
         for (const OptionSpec* option : options_of(*command)) text += zsh_option(*option);
         for (const ArgumentSpec& argument : command->arguments) {
             const char* action = argument.kind == ArgumentKind::target ? "_vitrine_target" : " ";
-            text += fmt::format(" ':{}:{}'", argument.name, action);
+            text += fmt::format(" '{}:{}:{}'", argument.repeated ? "*" : "", argument.name, action);
+            if (argument.repeated) break;  // zsh can tell none of the words after it apart
         }
         text += " ;;\n";
     }

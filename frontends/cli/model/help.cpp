@@ -89,13 +89,17 @@ std::string option_label(const OptionSpec& option) {
 }
 
 std::string option_doc(const OptionSpec& option) {
-    return option.choices.empty() ? std::string(option.doc) : fmt::format("{}: {}", option.doc, option.choices);
+    std::string doc(option.doc);
+    if (option.repeated) doc += " (may be given several times)";
+    return option.choices.empty() ? doc : fmt::format("{}: {}", doc, option.choices);
 }
 
 std::string usage_line(const Command& command) {
     std::string text = fmt::format("vitrine {} [OPTIONS]", command.name);
     for (const ArgumentSpec& argument : command.arguments) {
-        text += argument.required ? fmt::format(" {}", argument.name) : fmt::format(" [{}]", argument.name);
+        const std::string_view more = argument.repeated ? "..." : "";
+        text += argument.required ? fmt::format(" {}{}", argument.name, more)
+                                  : fmt::format(" [{}{}]", argument.name, more);
     }
     return text;
 }

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "app/interrupt.h"
+#include "query/pause.h"
 #include "query/query.h"
+#include "query/telling.h"
 
 namespace vitrine::cli {
 namespace {
@@ -43,76 +46,19 @@ private:
     std::size_t errors_ = 0;
 };
 
-// Stops the guest's vCPUs, and continues them at the end of the scope unless that was done before.
-class PauseScope {
-public:
-    explicit PauseScope(PauseControl& control) : control_(control) {}
-    PauseScope(const PauseScope&) = delete;
-    PauseScope& operator=(const PauseScope&) = delete;
-    ~PauseScope() {
-        if (paused_) static_cast<void>(control_.resume());
-    }
-
-    Result<void> begin() {
-        start_ = Clock::now();
-        VITRINE_CHECK(control_.pause());
-        paused_ = true;
-        return {};
-    }
-    Result<std::chrono::microseconds> end() {
-        paused_ = false;
-        VITRINE_CHECK(control_.resume());
-        return since(start_);
-    }
-
-private:
-    InterruptShield shield_;
-    PauseControl& control_;
-    Clock::time_point start_;
-    bool paused_ = false;
-};
-
 Result<WalkReport> walk_paused(Session& session, Guest& guest, const Table& table, QueryContext& context,
                                OutcomeSink& sink, Outcome& outcome) {
-    PauseControl* control = guest.machine().pause_control();
-    if (control == nullptr && guest.machine().is_live()) {
-        return Error::with_text(Errc::unsupported, Origin::user, "this machine cannot be paused from here",
-                                "vitrine doctor TARGET says which routes are missing; leave out --paused");
-    }
-    if (control == nullptr) return session.engine().run(table, guest, context, sink);  // an image stands still
+    std::array<Guest*, 1> guests{&guest};
+    auto controls = VITRINE_TRY(pause_controls(guests));
+    if (controls.empty()) return session.engine().run(table, guest, context, sink);  // an image stands still
     // Whoever reads the output may take his time, the guest has none: rows are written once it goes on.
     const OutputHold hold(session.out());
-    PauseScope scope(*control);
+    PauseScope scope(std::move(controls));
     VITRINE_CHECK(scope.begin());
     guest.new_generation();  // it ran on since it was attached to
     auto report = session.engine().run(table, guest, context, sink);
     outcome.paused_for = VITRINE_TRY(scope.end());
     return report;
-}
-
-void tell_diagnostics(Session& session, const Outcome& outcome) {
-    constexpr std::size_t kShown = 5;
-    std::size_t shown = 0;
-    std::size_t skipped = 0;
-    for (const Diagnostic& diagnostic : outcome.diagnostics) {
-        if (diagnostic.severity == Severity::info && !session.settings().verbose) continue;
-        if (shown == kShown && !session.settings().verbose) {
-            ++skipped;
-            continue;
-        }
-        session.messages().note(fmt::format("{}: {}", diagnostic.table, diagnostic.text));
-        ++shown;
-    }
-    if (outcome.diagnostic_count > shown + skipped) skipped = outcome.diagnostic_count - shown;
-    if (skipped > 0) session.messages().note(fmt::format("{} more of this kind (-v shows more)", skipped));
-}
-
-std::string walk_text(const Outcome& outcome) {
-    std::string text(to_string(outcome.report.end));
-    if (outcome.report.retries > 0) {
-        text += fmt::format(", {} {}", outcome.report.retries, outcome.report.retries == 1 ? "retry" : "retries");
-    }
-    return text + fmt::format(", {} rows", outcome.rows);
 }
 
 }  // namespace
@@ -133,19 +79,18 @@ OrExit<Outcome> walk_table(Session& session, Guest& guest, const Table& table, s
 
 int conclude(Session& session, const Table& table, const Outcome& outcome, bool strict) {
     Messages& messages = session.messages();
-    tell_diagnostics(session, outcome);
-    const bool odd = outcome.report.end != WalkEnd::complete && outcome.report.end != WalkEnd::stopped;
-    if (odd || (session.settings().verbose && outcome.report.retries > 0)) {
-        std::string at;
-        if (odd && outcome.report.last_address != 0) at = fmt::format(", at {:#x}", outcome.report.last_address);
-        messages.note(fmt::format("{}: {}{}", table.spec.name, walk_text(outcome), at));
+    tell_diagnostics(session, outcome.diagnostics, outcome.diagnostic_count, false);
+    if (ended_oddly(outcome.report) || (session.settings().verbose && outcome.report.retries > 0)) {
+        messages.note(fmt::format("{}: {}{}", table.spec.name, walk_text(outcome.report, outcome.rows),
+                                  place_text(outcome.report)));
     }
     if (outcome.paused_for) messages.note(fmt::format("the guest was paused for {} µs", outcome.paused_for->count()));
     if (session.settings().timing) {
         messages.timing(fmt::format("{} {}, {} rows", table.spec.name, duration_text(outcome.took), outcome.rows));
     }
     if (never_empty(table.spec.name) && outcome.rows == 0 && outcome.report.end != WalkEnd::stopped) {
-        messages.error(fmt::format("{}: none found, and every guest has some: {}", table.spec.name, walk_text(outcome)),
+        messages.error(fmt::format("{}: none found, and every guest has some: {}", table.spec.name,
+                                   walk_text(outcome.report, outcome.rows)),
                        "vitrine doctor TARGET says what works; --no-cache learns the guest anew");
         return kExitPartial;
     }

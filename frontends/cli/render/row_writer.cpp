@@ -1,6 +1,7 @@
 #include "render/row_writer.h"
 
 #include "render/json.h"
+#include "render/line_writer.h"
 #include "render/table_writer.h"
 
 namespace vitrine::cli {
@@ -75,6 +76,7 @@ std::unique_ptr<RowWriter> make_row_writer(Output& output, const Style& style, s
         case Format::json: return std::make_unique<JsonRows>(output, false, columns);
         case Format::ndjson: return std::make_unique<JsonRows>(output, true, columns);
         case Format::csv: return std::make_unique<CsvRows>(output, style.header, columns);
+        case Format::line: return std::make_unique<LineWriter>(output, columns);
         case Format::table: break;
     }
     return std::make_unique<TableWriter>(output, style, columns);

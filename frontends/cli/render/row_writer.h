@@ -17,7 +17,13 @@
 
 namespace vitrine::cli {
 
-enum class Format : std::uint8_t { table, json, ndjson, csv };
+enum class Format : std::uint8_t {
+    table,
+    json,
+    ndjson,
+    csv,
+    line,  // of the shell only
+};
 
 enum class Hint : std::uint8_t {
     none,

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include "app/app.h"
@@ -139,13 +140,14 @@ Result<Target> FakeEngine::parse_target(std::string_view text) {
 Result<std::unique_ptr<Machine>> FakeEngine::open(const Target& target, const OpenOptions& options) {
     script_.open_options = options;
     if (script_.open_error) return script_.open_error();
-    if (target.text != "qemu:web1")
+    if (target.text != "qemu:web1" && target.text != "qemu:web2")
         return Error::with_text(Errc::not_found, Origin::source, fmt::format("there is no {}", target.text),
                                 "vitrine list");
     return std::make_unique<FakeMachine>(script_);
 }
 
 Result<std::unique_ptr<Guest>> FakeEngine::attach(std::unique_ptr<Machine> machine, const AttachOptions& options) {
+    ++script_.attaches;
     script_.attach_options = options;
     script_.attach_options.progress.reset();
     if (options.progress) (*options.progress)("find page tables", 0.5);
@@ -195,12 +197,19 @@ std::string TemporaryFile::text() const {
     return text;
 }
 
-Ran run(Script& script, std::vector<std::string> words) {
+void TemporaryFile::fill(std::string_view text) const {
+    if (write(fd_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) throw std::runtime_error("write");
+    lseek(fd_, 0, SEEK_SET);
+}
+
+Ran run(Script& script, std::vector<std::string> words, std::string_view input) {
     FakeEngine engine(script);
-    TemporaryFile out;
-    TemporaryFile err;
+    const TemporaryFile in;
+    const TemporaryFile out;
+    const TemporaryFile err;
+    in.fill(input);
     Ran ran;
-    ran.code = run_program(words, engine, out.fd(), err.fd());
+    ran.code = run_program(words, engine, out.fd(), err.fd(), in.fd());
     ran.out = out.text();
     ran.err = err.text();
     return ran;

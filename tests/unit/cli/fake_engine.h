@@ -30,7 +30,19 @@ struct Script {
     AttachOptions attach_options;
     OpenOptions open_options;
     std::vector<std::uint64_t> used_columns;
+
+    // SQL. The answer to every statement: by default one row, {1, "init", 0xffff888000000001}.
+    using Answer = std::function<Result<QueryReport>(std::string_view sql, ResultSink& sink)>;
+    Answer on_query;
+    std::vector<std::string> statements, vms;
+    QueryLimits limits;
+    int attaches = 0, database_interrupts = 0;
+    bool told_paused = false, statement_while_paused = false;
 };
+
+// Gives the rows; the report says that one table was read whole.
+QueryReport answer(ResultSink& sink, std::span<const ResultColumn> columns,
+                   const std::vector<std::vector<Value>>& rows);
 
 std::vector<Value> process(std::int64_t pid, std::int64_t parent, std::string name, Value cmdline = {});
 
@@ -43,6 +55,7 @@ public:
     Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, const AttachOptions& options) override;
     [[nodiscard]] std::span<const Table* const> tables() const override;
     Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) override;
+    Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) override;
 
 private:
     Script& script_;
@@ -52,8 +65,8 @@ struct Ran {
     int code = 0;
     std::string out, err;
 };
-// The whole program with these words; standard output and error are files.
-Ran run(Script& script, std::vector<std::string> words);
+// The whole program with these words; standard output and error are files, and so is standard input.
+Ran run(Script& script, std::vector<std::string> words, std::string_view input = {});
 
 // A temporary file that is gone once it is closed.
 class TemporaryFile {
@@ -62,6 +75,7 @@ public:
     TemporaryFile(const TemporaryFile&) = delete;
     TemporaryFile& operator=(const TemporaryFile&) = delete;
     ~TemporaryFile();
+    void fill(std::string_view text) const;  // and goes to its beginning
     [[nodiscard]] int fd() const { return fd_; }
     [[nodiscard]] std::string text() const;
 

@@ -292,6 +292,7 @@ TEST(Program, JsonIsAnArrayOfObjectsWhateverIsAsked) {
                                                           {"help", "ps"},
                                                           {"completion", "bash"},
                                                           {"table", "processes", "qemu:web1"},
+                                                          {"sql", "qemu:web1", "SELECT 1"},
                                                           {"doctor"},
                                                           {"doctor", "qemu:web1"},
                                                           {"document", "man"}};

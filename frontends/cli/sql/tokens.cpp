@@ -1,0 +1,116 @@
+#include "sql/tokens.h"
+
+#include <algorithm>
+
+#include "vitrine/query/database.h"
+
+namespace vitrine::cli {
+namespace {
+
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+// Bytes beyond ASCII are letters, as SQLite has it.
+bool is_word_character(char c) {
+    const char l = lower(c);
+    return (l >= 'a' && l <= 'z') || is_digit(c) || c == '_' || c == '$' || static_cast<unsigned char>(c) >= 0x80;
+}
+
+struct Extent {
+    std::size_t end = 0;
+    bool open = false;
+};
+
+// From `begin` up to and including the closing text.
+Extent up_to(std::string_view sql, std::size_t from, std::string_view closing) {
+    const auto at = sql.find(closing, from);
+    return at == std::string_view::npos ? Extent{sql.size(), true} : Extent{at + closing.size(), false};
+}
+
+// A doubled quote stands for itself.
+Extent quoted(std::string_view sql, std::size_t begin, char quote) {
+    for (std::size_t at = begin + 1; at < sql.size(); ++at) {
+        if (sql[at] != quote) continue;
+        if (at + 1 == sql.size() || sql[at + 1] != quote) return {at + 1, false};
+        ++at;
+    }
+    return {sql.size(), true};
+}
+
+SqlToken token_at(std::string_view sql, std::size_t begin) {
+    const char c = sql[begin];
+    const std::string_view rest = sql.substr(begin);
+    SqlTokenKind kind = SqlTokenKind::symbol;
+    Extent extent{begin + 1, false};
+    if (rest.starts_with("--")) {
+        kind = SqlTokenKind::comment;
+        extent = up_to(sql, begin, "\n");
+    } else if (rest.starts_with("/*")) {
+        kind = SqlTokenKind::comment;
+        extent = up_to(sql, begin + 2, "*/");
+    } else if (c == '\'') {
+        kind = SqlTokenKind::text;
+        extent = quoted(sql, begin, c);
+    } else if (c == '"' || c == '`') {
+        kind = SqlTokenKind::identifier;
+        extent = quoted(sql, begin, c);
+    } else if (c == '[') {
+        kind = SqlTokenKind::identifier;
+        extent = up_to(sql, begin, "]");
+    } else if (is_word_character(c)) {
+        kind = is_digit(c) ? SqlTokenKind::number : SqlTokenKind::word;
+        while (extent.end < sql.size() && is_word_character(sql[extent.end])) ++extent.end;
+    }
+    return {kind, sql.substr(begin, extent.end - begin), begin, extent.open};
+}
+
+}  // namespace
+
+std::vector<SqlToken> sql_tokens(std::string_view sql) {
+    std::vector<SqlToken> tokens;
+    for (std::size_t at = 0; at < sql.size();) {
+        if (is_space(sql[at])) {
+            ++at;
+            continue;
+        }
+        tokens.push_back(token_at(sql, at));
+        at += tokens.back().text.size();
+    }
+    return tokens;
+}
+
+bool is_blank_sql(std::string_view sql) {
+    const auto tokens = sql_tokens(sql);
+    return std::all_of(tokens.begin(), tokens.end(),
+                       [](const SqlToken& token) { return token.kind == SqlTokenKind::comment || token.text == ";"; });
+}
+
+std::optional<std::string> take_statement(std::string& text) {
+    std::size_t begin = 0;  // of the statement: empty ones are passed over
+    std::optional<std::string> statement;
+    for (const SqlToken& token : sql_tokens(text)) {
+        if (token.kind != SqlTokenKind::symbol || token.text != ";") continue;
+        const std::size_t end = token.begin + 1;
+        std::string candidate = text.substr(begin, end - begin);
+        if (is_blank_sql(candidate)) {
+            begin = end;
+        } else if (is_complete_statement(candidate)) {
+            statement = std::move(candidate);
+            begin = end;
+            break;
+        }
+    }
+    text.erase(0, begin);
+    if (is_blank_sql(text) && (sql_tokens(text).empty() || !sql_tokens(text).back().open)) text.clear();
+    return statement;
+}
+
+bool same_word(std::string_view a, std::string_view b) { return a.size() == b.size() && begins_with_word(a, b); }
+
+bool begins_with_word(std::string_view text, std::string_view prefix) {
+    return text.size() >= prefix.size() &&
+           std::equal(prefix.begin(), prefix.end(), text.begin(), [](char a, char b) { return lower(a) == lower(b); });
+}
+
+}  // namespace vitrine::cli
