@@ -101,24 +101,27 @@ void OpenFiles::read_slots(const Table& table, WalkBudget budget, OpenFileList& 
 OpenFileList OpenFiles::of_task(const TaskView& task, WalkBudget budget) const {
     OpenFileList list;
     const auto files = task.pointer(FieldId::task_files);
-    if (files && files->is_null()) return list;
-    const auto fail = [&list](Gva where) {
-        list.report.end = WalkEnd::fault;
-        list.report.last_address = where.value;
-        return list;
-    };
-    if (!files) return fail(Gva{});
+    if (!files) list.report.end = WalkEnd::fault;
+    return files && !files->is_null() ? of(*files, budget) : list;
+}
+
+OpenFileList OpenFiles::of(Gva files_struct, WalkBudget budget) const {
+    OpenFileList list;
     for (unsigned attempt = 0;; ++attempt) {
-        const auto at = read_.target(*files, kFdt);
+        const auto at = read_.target(files_struct, kFdt);
         const auto table = at ? read_table(*at) : std::nullopt;
-        if (!table) return fail(at.value_or(*files));
         list = {};
+        if (!table) {
+            list.report.end = WalkEnd::fault;
+            list.report.last_address = at.value_or(files_struct).value;
+            return list;
+        }
         list.claimed = table->slots;
         list.report.retries = attempt;
         read_slots(*table, budget, list);
         list.report.nodes = list.files.size();
         // A running guest puts a larger table in its place, and gives the old one's memory to somebody else.
-        if (read_.target(*files, kFdt) == at) return list;
+        if (read_.target(files_struct, kFdt) == at) return list;
         if (attempt + 1 == kAttempts) {
             list.report.end = WalkEnd::inconsistent;
             list.report.last_address = at->value;

@@ -41,6 +41,8 @@ public:
 
     // As /proc/PID/fd lists them: of this task's own table; that of a process is its leader's. Empty when the task has none: it is ending.
     [[nodiscard]] OpenFileList of_task(const TaskView& task, WalkBudget budget) const;
+    // Of a struct files_struct.
+    [[nodiscard]] OpenFileList of(Gva files_struct, WalkBudget budget) const;
 
     // Of a struct file.
     [[nodiscard]] std::optional<Gva> inode(Gva file) const;

@@ -58,7 +58,7 @@ constexpr auto kInvariants = std::to_array<Invariant>({
     {"who runs has all namespaces the kernel has",
      "SELECT n.pid FROM process_namespaces n JOIN processes p USING (pid) WHERE p.state NOT IN ('Z', 'X') AND "
      "p.threads = 1 AND (n.mnt_namespace IS NULL OR n.user_namespace IS NULL OR n.pid_namespace IS NULL)"},
-    {"kernel threads are in the initial namespaces",
+    {"kernel threads are in the initial user namespace",
      "SELECT n.pid FROM process_namespaces n JOIN processes p USING (pid) WHERE p.kernel_thread = 1 AND "
      "n.user_namespace <> (SELECT user_namespace FROM process_namespaces WHERE pid = 2)"},
 });

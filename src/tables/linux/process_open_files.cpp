@@ -65,7 +65,7 @@ constexpr auto kSpec = std::to_array<Column>({
     {"rdev", ColumnType::text, "major:minor of the device that a chr or blk file is; NULL for others"},
     {"mount_id", ColumnType::integer, "mount the file was opened through (mnt_id; 0: one of the kernel's own)"},
     {"fs_type", ColumnType::text, "type of the file system"},
-    {"references", ColumnType::integer,
+    {"refcount", ColumnType::integer,
      "references to struct file: descriptors that share it, mappings, users in the kernel"},
     {"allocated", ColumnType::boolean,
      "1: the table's bitmap has the descriptor as in use, as it has that of every open file; 0: tampered with"},
@@ -90,7 +90,7 @@ constexpr auto kInvariants = std::to_array<Invariant>({
     {"each open file's descriptor is in use", "SELECT pid, fd FROM process_open_files WHERE allocated = 0"},
     {"who has a file open has a row in processes",
      "SELECT pid, fd FROM process_open_files WHERE pid NOT IN (SELECT pid FROM processes)"},
-    {"an open file is referred to", "SELECT pid, fd FROM process_open_files WHERE \"references\" < 1"},
+    {"an open file is referred to", "SELECT pid, fd FROM process_open_files WHERE refcount < 1"},
 });
 
 enum : std::size_t {

@@ -64,9 +64,9 @@ constexpr auto kInvariants = std::to_array<Invariant>({
     {"a pair of ends is listed once",
      "SELECT pid, fd FROM process_open_pipes GROUP BY pid, fd, partner_pid, partner_fd HAVING count(*) > 1"},
     {"each end is its partner's partner",
-     "SELECT a.pid, a.fd FROM process_open_pipes a WHERE a.partner_pid IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
-     "process_open_pipes b WHERE b.pid = a.partner_pid AND b.fd = a.partner_fd AND b.partner_pid = a.pid AND "
-     "b.partner_fd = a.fd)"},
+     "SELECT a.pid, a.fd FROM process_open_pipes a LEFT JOIN process_open_pipes b ON b.pid = a.partner_pid AND "
+     "b.fd = a.partner_fd AND b.partner_pid = a.pid AND b.partner_fd = a.fd "
+     "WHERE a.partner_pid IS NOT NULL AND b.pid IS NULL"},
     {"who has a descriptor for reading is one of the readers",
      "SELECT pid, fd FROM process_open_pipes WHERE mode LIKE 'r%' AND readers < 1"},
     {"who has a descriptor for writing is one of the writers",
