@@ -25,7 +25,8 @@ def check_sharing(rows):
     for shared in by_file.values():
         first = shared[0]
         assert first["refcount"] >= len(shared), first
-        assert all((row["path"], row["pos"], row["inode_address"]) == (first["path"], first["pos"], first["inode_address"]) for row in shared)
+        for column in ("path", "pos", "mount_id", "inode_address"):
+            assert {row[column] for row in shared} == {first[column]}, first
 
 
 def check_pipes(vitrine, subject, record_property):

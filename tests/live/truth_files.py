@@ -74,7 +74,8 @@ def expected_pipes(truth) -> dict:
             row = {"mode": mode, "type": "anonymous" if link.startswith(b"pipe:") else "named"}
             if inode:
                 row["inode"] = inode
-            partners = [end for end in ends if end[:2] != (pid, number) and (("r" in mode and "w" in end[2]) or ("w" in mode and "r" in end[2]))]
+            partners = [end for end in ends if end[:2] != (pid, number) and
+                        (("r" in mode and "w" in end[2]) or ("w" in mode and "r" in end[2]))]
             for partner in partners:
                 found[(pid, number, *partner[:2])] = {**row, "partner_mode": partner[2]}
             if not partners:

@@ -129,5 +129,28 @@ TEST(Paths, FilesOfNamespacesAreNamedByTheirKind) {
     EXPECT_FALSE(linux_os::PathResolver(space, layout).of_file(executable.task.exe_file));
 }
 
+// dma_buf.name is what an owner gave it with DMA_BUF_SET_NAME; most have none.
+TEST(Paths, DmaBuffersHaveTheirOwnNameBehindTheEntrys) {
+    for (const bool named : {false, true}) {
+        NamedExecutable executable;
+        executable.name("dmabuf");
+        executable.put_in_no_directory("dmabuf");
+        SyntheticGuest& made = executable.made;
+        const Gva buffer = made.alloc(made.types.size("dma_buf"));
+        const Gva text = made.alloc(16);
+        made.put_string(text, "frames");
+        if (named) made.set(buffer, "dma_buf.name", text);
+        made.set(executable.leaf, "dentry.d_fsdata", buffer);
+        auto guest = attach(made.machine(made.vcpus()));
+        ASSERT_TRUE(guest);
+        const auto special = (*guest)->as_linux()->members(linux_os::kSpecialPathNeeds);
+        ASSERT_TRUE(special);
+        const linux_os::PathResolver paths((*guest)->as_linux()->space(), (*guest)->as_linux()->layout(), *special);
+        const auto path = paths.of_file(executable.task.exe_file);
+        ASSERT_TRUE(path) << path.error().to_string();
+        EXPECT_EQ(path->link(), named ? "/dmabuf:frames" : "/dmabuf:");
+    }
+}
+
 }  // namespace
 }  // namespace vitrine::test
