@@ -147,8 +147,11 @@ private:
         define("mount",
                {embed("mnt", "vfsmount", vfsmount), pointer("mnt_parent"), pointer("mnt_mountpoint"), s32("mnt_id")});
         define("dentry", {pointer("d_parent"), embed("d_name", "qstr", qstr), pointer("d_sb"), pointer("d_inode"),
-                          embed("d_hash", "hlist_bl_node", hash_node)});
-        define("inode", {word("i_ino"), u32("i_mode")});
+                          pointer("d_fsdata"), embed("d_hash", "hlist_bl_node", hash_node)});
+        define("inode", {word("i_ino"), u32("i_mode"), pointer("i_private")});
+        define("ns_common", {pointer("ops"), u32("inum")});
+        define("proc_ns_operations", {pointer("name")});
+        define("dma_buf", {pointer("name")});
         define("super_block", {pointer("s_type"), word("s_magic")});
         define("file_system_type", {pointer("name"), s32("fs_flags")});
     }
