@@ -26,6 +26,7 @@ public:
           space_(reader.guest().space()),
           node_(reader.common().at(kCommonNode)),
           budget_(budget),
+          deadline_(budget.time),
           walk_(space_, budget) {}
 
     SocketTables run() {
@@ -48,7 +49,10 @@ public:
     }
 
 private:
-    void problem(std::string text) { found_.problems.push_back(std::move(text)); }
+    void problem(std::string text) {
+        constexpr std::size_t kMost = 1000;
+        if (found_.problems.size() < kMost) found_.problems.push_back(std::move(text));
+    }
     void no_symbol(const char* what, const char* name) {
         problem(fmt::format("the table of {} is not walked: there is no one symbol {}", what, name));
     }
@@ -58,7 +62,7 @@ private:
         return true;
     }
     void chains(const ChainTable& table, bool from_tcp_table = false) {
-        walk_.chains(table, [&](Gva sock) { return take(sock, from_tcp_table); });
+        if (going_) going_ = walk_.chains(table, [&](Gva sock) { return take(sock, from_tcp_table); });
     }
 
     // The initial one where the list of all cannot be walked.
@@ -103,6 +107,7 @@ private:
         if (tables.empty()) no_symbol("TCP", "tcp_hashinfo");
         const MemberReader read(space_, *members);
         for (const Gva table : tables) {
+            if (!going_) return;
             const auto buckets = read.pointer(table, kEhash);
             const auto mask = read.number(table, kEhashMask);
             if (buckets && mask) {
@@ -140,6 +145,7 @@ private:
         if (const auto lite = reader_.symbol("udplite_table")) tables.push_back(*lite);
         const MemberReader read(space_, *members);
         for (const Gva table : tables) {
+            if (!going_) return;
             const auto buckets = read.pointer(table, kUdpHash);
             const auto mask = read.number(table, kUdpMask);
             if (buckets && mask) {
@@ -163,6 +169,7 @@ private:
         if (net_ != nullptr && net_->has(kNetUnixBuckets)) {
             const MemberReader read(space_, *net_);
             for (const Gva net : nets_) {
+                if (!going_) return;
                 const auto buckets = read.pointer(net, kNetUnixBuckets);
                 if (buckets && !buckets->is_null()) chains({*buckets, kUnixBuckets, 8, 0, node_});
                 else if (!buckets)
@@ -186,9 +193,9 @@ private:
         if (!tables) return problem("the tables of netlink sockets cannot be read");
         for (std::uint64_t i = 0; i < kNetlinkProtocols && !tables->is_null(); ++i) {
             const Gva hash = tables->wrap_plus(i * members->struct_size(1) + members->at(kNetlinkTableHash));
-            const bool going = walk_.rhashtable(**hash_members, hash, members->at(kNetlinkNode),
-                                                [&](Gva sock) { return take(sock, false); });
-            if (!going) return;
+            if (!going_) return;
+            going_ = walk_.rhashtable(**hash_members, hash, members->at(kNetlinkNode),
+                                      [&](Gva sock) { return take(sock, false); });
         }
     }
 
@@ -210,14 +217,16 @@ private:
         if (connected) lists(*connected, kVsockBuckets, members->at(kVsockConnectedTable));
     }
     void lists(Gva heads, std::uint64_t count, std::uint64_t link) {
-        for (std::uint64_t i = 0; i < count; ++i) {
+        for (std::uint64_t i = 0; i < count && going_; ++i) {
             const Gva head = heads.wrap_plus(i * 16);
-            const WalkReport report = walk_list(space_, head, budget_,
-                                                [&](Gva node) { return take(node.wrap_minus(link), false); });
+            const WalkReport report = walk_list(space_, head, budget_, [&](Gva node) {
+                return take(node.wrap_minus(link), false) && !deadline_.passed() &&
+                       found_.sockets.size() < budget_.nodes;
+            });
             if (report.end == WalkEnd::complete) continue;
-            if (found_.report.end == WalkEnd::complete) found_.report = report;
-            return problem(
-                fmt::format("a list of vsock sockets at {:#x} ended early: {}", head.value, to_string(report.end)));
+            const WalkEnd end = report.end == WalkEnd::stopped ? WalkEnd::budget : report.end;
+            if (found_.report.end == WalkEnd::complete) found_.report = {end, 0, 0, report.last_address};
+            return problem(fmt::format("a list of vsock sockets at {:#x} ended early: {}", head.value, to_string(end)));
         }
     }
 
@@ -225,7 +234,9 @@ private:
     const AddressSpace& space_;
     std::uint64_t node_;
     WalkBudget budget_;
+    Deadline deadline_;
     HashWalk walk_;
+    bool going_ = true;  // false: the budget is used up
     const Members* net_ = nullptr;
     std::vector<Gva> nets_;
     std::unordered_set<Gva> seen_;

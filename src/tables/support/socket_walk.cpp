@@ -99,6 +99,8 @@ private:
                 warnings_.tell("a socket of the kernel's tables cannot be read", socket.sock);
                 continue;
             }
+            // One that is held by a process was skipped there, too.
+            if (wanted_inode_ && record->inode != static_cast<std::uint64_t>(*wanted_inode_)) continue;
             if (!visit_(*record, {std::nullopt, std::nullopt, true, true}, sink_)) return WalkEnd::stopped;
         }
         return end;
