@@ -132,3 +132,22 @@ def test_sockets_of_all_kinds(vitrine, boot, odd_sockets, kernel, record_propert
     assert other["net_namespace"] not in (None, rows[0]["net_namespace"]) and other["found_in"] == "file,hash"
     ports = vitrine.rows("table", "listening_ports", f"qemu:{guest.pid}")
     assert {row["port"] for row in ports if row["protocol"] == 6} >= {3333, 3334, 3336, 3350}
+
+
+def test_sockets_that_come_and_go(vitrine, boot, odd_sockets):
+    """While connections are made and reset all the time no row is of memory that is a socket's no more, and none is missed by the tables."""
+    collect = initramfs.programs()["collect"]
+    guest = boot(kernel="k61", smp=2, extra_files=(("bin/collect", str(odd_sockets)), ("bin/collect-truth", str(collect)),
+                                                   ("etc/churn", b"")))
+    steady = None
+    for _ in range(40):
+        rows = vitrine.rows("table", "process_open_sockets", f"qemu:{guest.pid}")
+        assert {row["family"] for row in rows} == {1, 2, 10, 16, 17}, [row for row in rows if row["family"] is None]
+        assert all(row["net_namespace"] for row in rows)
+        lost = [row for row in rows if row["found_in"] == "file" and row["family"] in (1, 17)]
+        lost += [row for row in rows if row["found_in"] == "file" and row["state"] in ("LISTEN", "ESTABLISHED")]
+        assert not lost, lost
+        ports = sorted(row["local_port"] for row in rows if row["state"] == "LISTEN" and row["family"] == 2)
+        assert ports[-4:] == [3360, 3361, 3362, 3363]
+        steady = steady or ports
+        assert ports == steady

@@ -47,7 +47,7 @@ constexpr auto kSpec = std::to_array<Column>({
     {"net_namespace", ColumnType::integer, "inode number of its network namespace"},
     {"type", ColumnType::integer, "1 stream, 2 datagram, 3 raw, 5 seqpacket"},
     {"found_in", ColumnType::text,
-     "\"file\": a process's descriptor, \"hash\": a table of the kernel's own; \"file,hash\": both"},
+     "\"file\": a process's descriptor, \"hash\": a table of the kernel's own; \"file,hash\": both; NULL: unknown"},
     {"backlog", ColumnType::integer, "connections not accepted yet"},
     {"max_backlog", ColumnType::integer, "most of them"},
     {"uid", ColumnType::integer, "user id of the owner (sock.sk_uid)"},

@@ -68,7 +68,7 @@ constexpr auto kSpec = std::to_array<Column>({
     {"type", ColumnType::integer, "1 stream, 2 datagram, 3 raw, 5 seqpacket"},
     {"kind", ColumnType::text, "socket; of TCP also request (SYN answered, no more) and time_wait"},
     {"found_in", ColumnType::text,
-     "\"file\": a process's descriptor, \"hash\": a table of the kernel's own; \"file,hash\": both"},
+     "\"file\": a process's descriptor, \"hash\": a table of the kernel's own; \"file,hash\": both; NULL: unknown"},
     {"rx_queue", ColumnType::integer,
      "received and not read yet; of others than TCP the memory it takes; NULL of a listener", Unit::bytes},
     {"tx_queue", ColumnType::integer, "not acknowledged yet; of others than TCP the memory it takes", Unit::bytes},
@@ -115,7 +115,7 @@ constexpr auto kInvariants = std::to_array<Invariant>({
      "SELECT * FROM process_open_sockets WHERE pid IS NOT NULL AND socket IS NULL"},
     {"a TCP socket that is not closed is in the kernel's table",
      "SELECT * FROM process_open_sockets WHERE family IN (2, 10) AND protocol = 6 AND type = 1 AND state <> 'CLOSED' "
-     "AND found_in = 'file'"},
+     "AND local_port <> 0 AND found_in = 'file'"},
     {"a UDP socket with a port is in the kernel's table",
      "SELECT * FROM process_open_sockets WHERE family IN (2, 10) AND protocol IN (17, 136) AND type = 2 AND "
      "local_port <> 0 AND found_in = 'file'"},

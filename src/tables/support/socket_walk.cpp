@@ -1,11 +1,15 @@
 #include "tables/support/socket_walk.h"
 
+#include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "os/linux/open_files.h"
 #include "os/linux/socket_tables.h"
+#include "os/linux/task_watch.h"
 #include "tables/support/process_walk.h"
 
 namespace vitrine::tables {
@@ -18,6 +22,20 @@ using linux_os::SocketReader;
 using linux_os::SocketRecord;
 using linux_os::SocketTables;
 using linux_os::TabledSocket;
+
+// Kinds that are in a table as long as they have an address, or always.
+bool should_be_in_table(const SocketRecord& record) {
+    if (record.family == linux_os::kAfUnix || record.family == linux_os::kAfPacket) return true;
+    if (record.family != linux_os::kAfInet && record.family != linux_os::kAfInet6) return false;
+    // One that connects has its state before its port, and its port before its place in the table.
+    if (!record.local_port || *record.local_port == 0) return false;
+    return record.type != linux_os::kSockStream || (record.state && record.state != "CLOSED");
+}
+
+bool is_running(const LinuxGuest& guest) {
+    const std::vector<TaskKey> none;
+    return linux_os::TaskWatch(guest, none, linux_os::FieldId::task_tasks).runs();
+}
 
 class SocketWalk {
 public:
@@ -32,15 +50,16 @@ public:
           warnings_(sink, query.table),
           wanted_fd_(context.wanted_integer(query.fd)),
           wanted_inode_(context.wanted_integer(query.inode)),
-          of_processes_only_(context.wanted_integer(query.pid) || wanted_fd_) {}
+          of_processes_only_(context.wanted_integer(query.pid) || wanted_fd_),
+          runs_(is_running(reader.guest())),
+          looks_(context.budget.time / 4) {}
 
     Result<WalkReport> run() {
         WalkReport tabled;
         if (!of_processes_only_ || query_.wants_in_table) {
-            SocketTables tables = walk_socket_tables(reader_, context_.budget);
+            SocketTables tables = look_at_tables();
             tabled = tables.report;
             for (std::string& problem : tables.problems) warnings_.tell(std::move(problem));
-            for (const TabledSocket& socket : tables.sockets) tabled_.emplace(socket.sock, Tabled{});
             sockets_ = std::move(tables.sockets);
             tables_known_ = true;
         }
@@ -61,6 +80,13 @@ private:
         bool held = false;
     };
 
+    SocketTables look_at_tables() {
+        reader_.guest().new_generation();
+        SocketTables tables = walk_socket_tables(reader_, context_.budget);
+        for (const TabledSocket& socket : tables.sockets) tabled_.emplace(socket.sock, Tabled{});
+        return tables;
+    }
+
     bool process(const TaskKey& key, const linux_os::TaskView& task, RowSink& rows) {
         const OpenFileList list = open_files_.of_task(task, context_.budget);
         for (const OpenFile& open : list.files) {
@@ -68,7 +94,9 @@ private:
             const auto socket = reader_.socket_of_file(open.file);
             if (!socket) continue;
             if (wanted_inode_ && reader_.inode_of(*socket) != static_cast<std::uint64_t>(*wanted_inode_)) continue;
-            const auto record = reader_.read_socket(*socket);
+            auto record = reader_.read_socket(*socket);
+            const Look look = runs_ && is_odd(record) ? look_again(task, open.fd, record) : Look::settled;
+            if (look == Look::gone) continue;
             if (!record) {
                 tell(rows, fmt::format("pid {}: the socket of descriptor {} cannot be read", key.tgid, open.fd),
                      *socket);
@@ -76,12 +104,46 @@ private:
             }
             const auto known = tabled_.find(record->sock);
             if (known != tabled_.end()) known->second.held = true;
-            if (!visit_(*record, {key.tgid, open.fd, known != tabled_.end(), tables_known_}, rows)) return false;
+            const bool is_known = tables_known_ && look == Look::settled;
+            if (!visit_(*record, {key.tgid, open.fd, known != tabled_.end(), is_known}, rows)) return false;
         }
         if (list.report.end != WalkEnd::complete)
             tell(rows, fmt::format("pid {}: the table of descriptors: {}", key.tgid, to_string(list.report.end)),
                  Gva{list.report.last_address});
         return true;
+    }
+
+    [[nodiscard]] bool is_missed(const SocketRecord& record) const {
+        return tables_known_ && !tabled_.contains(record.sock) && should_be_in_table(record);
+    }
+    // As a socket is while it is made or closed.
+    [[nodiscard]] bool is_odd(const std::optional<SocketRecord>& record) const {
+        return !record || record->sock.is_null() || record->socket.is_null() || is_missed(*record);
+    }
+
+    enum class Look : std::uint8_t { settled, unsettled, gone };
+
+    // A running guest may have made the socket since the tables were looked at, or closed it. What was the descriptor's before and after the
+    // tables were looked at, and is in none, is missing there. `gone`: the descriptor is no socket's any more.
+    Look look_again(const linux_os::TaskView& task, std::uint32_t fd, std::optional<SocketRecord>& record) {
+        constexpr unsigned kTries = 4;
+        for (unsigned attempt = 0; attempt < kTries; ++attempt) {
+            const bool looked = record && is_missed(*record) && !looks_.passed_now();
+            if (looked) (void)look_at_tables();
+            // Nothing of before the end of that look is to be taken for what was there after it.
+            reader_.guest().new_generation();
+            const OpenFileList now = open_files_.of_task(task, context_.budget);
+            const auto same = std::find_if(now.files.begin(), now.files.end(),
+                                           [&](const OpenFile& other) { return other.fd == fd; });
+            const auto socket = same == now.files.end() ? std::nullopt : reader_.socket_of_file(same->file);
+            if (!socket) return Look::gone;
+            const auto before = std::exchange(record, reader_.read_socket(*socket));
+            if (!is_odd(record)) return Look::settled;
+            // Memory is used again at once: only the inode's number is never another socket's.
+            const bool same_socket = before && record && before->sock == record->sock && before->inode == record->inode;
+            if (looked && same_socket) return Look::settled;
+        }
+        return Look::unsettled;
     }
 
     void tell(RowSink& rows, std::string text, Gva where) {
@@ -91,8 +153,13 @@ private:
     // What no process holds.
     WalkEnd rest(WalkEnd end) {
         Deadline deadline(context_.budget.time);
+        // What has left the tables of a running guest since is closed, and its memory may be something else's.
+        std::unordered_set<Gva> still;
+        if (runs_) {
+            for (const TabledSocket& socket : look_at_tables().sockets) still.insert(socket.sock);
+        }
         for (const TabledSocket& socket : sockets_) {
-            if (tabled_.at(socket.sock).held) continue;
+            if (tabled_.at(socket.sock).held || (runs_ && !still.contains(socket.sock))) continue;
             if (deadline.passed()) return WalkEnd::budget;
             const auto record = reader_.read(socket.sock, socket.from_tcp_table);
             if (!record) {
@@ -115,7 +182,9 @@ private:
     Warnings warnings_;
     std::optional<std::int64_t> wanted_fd_, wanted_inode_;
     bool of_processes_only_;
+    bool runs_;
     bool tables_known_ = false;
+    Deadline looks_;  // for looking at the tables again
     std::vector<TabledSocket> sockets_;
     std::unordered_map<Gva, Tabled> tabled_;
 };

@@ -12,10 +12,10 @@ struct SocketHolder {
     std::optional<std::int32_t> pid;  // none: no process has it open
     std::optional<std::uint32_t> fd;
     bool in_table = false;      // one of the kernel's tables of sockets has it
-    bool tables_known = false;  // those tables were walked
+    bool tables_known = false;  // those tables were walked, and what they say is of the same moment
 };
 
-// "file", "hash", or both; none where the tables were not walked.
+// "file", "hash", or both; none where that is not known.
 [[nodiscard]] std::optional<std::string> found_in(const SocketHolder& holder);
 
 using SocketVisitor = FunctionRef<bool(const linux_os::SocketRecord&, const SocketHolder&, RowSink&)>;

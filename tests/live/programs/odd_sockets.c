@@ -142,11 +142,28 @@ static void another_namespace(void) {
   must(bind(fd, (struct sockaddr*)&address, sizeof address) == 0 && listen(fd, 1) == 0, "listen in a namespace");
 }
 
+// Connections that come and go: they are reset, so that none waits.
+_Noreturn static void churn(uint16_t port) {
+  struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  int at = listener(port, 8);
+  for (;;) {
+    int from = connected(port), to = accept(at, NULL, NULL), pair[2];
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+    setsockopt(from, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(pair[0]);
+    close(from);
+    close(pair[1]);
+    close(to);
+  }
+}
+
 int main(int argc, char** argv) {
   static void (*const kinds[])(void) = {not_accepted, not_answered, closed, requested, datagrams, others, another_namespace};
   int ready[2];
   must(argc == 2 && pipe(ready) == 0, "pipe");
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i) of_process(kinds[i], ready[1]);
+  for (int i = 0; i < 4 && access("/etc/churn", F_OK) == 0; ++i)
+    if (fork() == 0) churn((uint16_t)(3360 + i));
   char byte;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i) must(read(ready[0], &byte, 1) == 1, "wait");
   close(ready[0]);
