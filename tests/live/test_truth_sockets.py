@@ -2,6 +2,8 @@
 
 import collections
 import pathlib
+import shutil
+import struct
 import subprocess
 
 import pytest
@@ -151,3 +153,35 @@ def test_sockets_that_come_and_go(vitrine, boot, odd_sockets):
         assert ports[-4:] == [3360, 3361, 3362, 3363]
         steady = steady or ports
         assert ports == steady
+
+
+def unlink(image, node: int) -> None:
+    """Takes a node out of its chain, as a rootkit would. All of it is in the direct map, which begins at a multiple of 1 GiB."""
+    def at(address):
+        assert address >> 47 == 0x1FFFF and address % (1 << 30) < 256 << 20, hex(address)
+        return address % (1 << 30)
+    image.seek(at(node))
+    following, pprev = struct.unpack("<QQ", image.read(16))
+    image.seek(at(pprev))
+    image.write(struct.pack("<Q", following))
+    if following and not following & 1:
+        image.seek(at(following) + 8)
+        image.write(struct.pack("<Q", pprev))
+
+
+@pytest.mark.guests("k61")
+def test_sockets_taken_out_of_their_tables(vitrine, images, tmp_path):
+    """A process has them open still; the kernel's tables, and so /proc/net, have them no more."""
+    before = {row["sock"]: row for row in vitrine.rows("table", "process_open_sockets", images.raw)}
+    offset = vitrine.rows("types", images.raw, "sock_common", "--member", "skc_node")[0]["offset"]
+    hidden = {sock for sock, row in before.items() if row["state"] == "LISTEN" or (row["family"], row["type"]) == (2, 2)}
+    assert len(hidden) == 4
+    copy = shutil.copyfile(images.raw, tmp_path / "tampered.raw")
+    with open(copy, "r+b") as image:
+        for sock in hidden:
+            unlink(image, int(sock, 16) + offset)
+    after = {row["sock"]: row for row in vitrine.rows("table", "process_open_sockets", copy)}
+    assert after.keys() == before.keys()
+    for sock, row in after.items():
+        expected_in = "file" if sock in hidden else before[sock]["found_in"]
+        assert row == {**before[sock], "found_in": expected_in}
