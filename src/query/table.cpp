@@ -34,6 +34,7 @@ std::string_view to_string(Unit unit) {
         case Unit::pages: return "pages";
         case Unit::epoch_seconds: return "seconds since 1970 UTC";
         case Unit::seconds: return "seconds";
+        case Unit::milliseconds: return "milliseconds";
         case Unit::nanoseconds: return "nanoseconds";
     }
     return "";
