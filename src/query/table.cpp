@@ -71,6 +71,7 @@ Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& con
         if (!doubt.empty()) sink.diagnostic({Severity::error, std::string(table.spec.name), std::move(doubt)});
     };
     tell(guest.machine().info().uncovered);
+    tell(guest.machine().info().unproven_order);
     if (!guest.machine().is_live()) {
         tell(guest.doubt());
         return generate(table, guest, context, sink);
