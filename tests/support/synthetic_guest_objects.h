@@ -292,6 +292,12 @@ inline void SyntheticGuest::make_machine_facts() {
         set(keeper, "timekeeper.offs_real", static_cast<std::uint64_t>(d.booted + 5'000'000'000));
         set(keeper, "timekeeper.offs_boot", 5'000'000'000ull);
     }
+    for (unsigned node = 0; node < d.nodes; ++node) {
+        const Gva pgdat = node_data(node);
+        put(symbol("node_data").wrap_plus(node * 8), pgdat);
+        put(pgdat.wrap_plus(96), pgdat);             // node_zones[0].zone_pgdat
+        put(pgdat.wrap_plus(0x2000), node_data(0));  // of node_zonelists
+    }
     set(symbol("init_mm"), "mm_struct.pgd", symbol("init_top_pgt"));
     if (!d.vmcoreinfo) return;
     const Gva page = alloc(kPageSize, kPageSize);
