@@ -216,6 +216,8 @@ Result<Object> Object::cast_to(TypeId type, unsigned indirections) const {
     const bool keeps_sign = kind() != TypeKind::pointer && stripped().is_signed;
     other.value_ = keeps_sign ? static_cast<std::uint64_t>(VITRINE_TRY(as_signed())) : VITRINE_TRY(bits());
     other.value_ &= mask_of(other.size().value_or(8) * 8);
+    const std::string_view name = indirections == 0 ? types_->name(other.stripped().name) : std::string_view();
+    if (name == "_Bool" || name == "bool") other.value_ = VITRINE_TRY(bits()) != 0 ? 1 : 0;
     other.place_ = Place::value;
     other.address_ = Gva{};
     other.copy_.reset();

@@ -37,15 +37,17 @@ int conclude(Session& session, Guest& guest) {
     return kExitOk;
 }
 
-// The first reason why nothing can be read, if nothing can.
-const ObjectNode* first_unreadable(const ObjectNode& node) {
-    if (node.kind == NodeKind::unreadable) return &node;
-    if (node.children.empty()) return nullptr;
-    for (const ObjectNode& child : node.children) {
-        if (first_unreadable(child) == nullptr) return nullptr;
+// Why nothing can be read: the first value's reason, if none can. Structures and arrays without anything in them do not count.
+struct Readable {
+    bool any = false;
+    const ObjectNode* first_bad = nullptr;
+
+    void look(const ObjectNode& node) {
+        if (node.kind == NodeKind::unreadable) first_bad = first_bad == nullptr ? &node : first_bad;
+        else if (node.kind != NodeKind::members && node.kind != NodeKind::elements) any = true;
+        for (const ObjectNode& child : node.children) look(child);
     }
-    return first_unreadable(node.children.front());
-}
+};
 
 int show(Session& session, Guest& guest, const Object& object, const Arguments& arguments) {
     DescribeOptions options;
@@ -57,10 +59,12 @@ int show(Session& session, Guest& guest, const Object& object, const Arguments& 
     if (names) options.symbol_of = [&names](Gva address) { return names->name(address); };
     const std::string_view path = arguments.text("--member");
     const ObjectNode tree = describe(object, options);
-    if (const ObjectNode* bad = first_unreadable(tree); bad != nullptr) {
-        return session.fail(
-            Error::with_text(Errc::not_present, Origin::guest, fmt::format("nothing of it can be read: {}", bad->text)),
-            Phase::query);
+    Readable readable;
+    readable.look(tree);
+    if (!readable.any && readable.first_bad != nullptr) {
+        return session.fail(Error::with_text(Errc::not_present, Origin::guest,
+                                             fmt::format("nothing of it can be read: {}", readable.first_bad->text)),
+                            Phase::query);
     }
     if (session.settings().format == Format::table) write_c_text(session, tree_text(object, tree, path));
     else write_struct_data(session, object, tree, path);

@@ -235,6 +235,7 @@ TEST_F(ObjectTest, Casts) {
     EXPECT_EQ(thing.member("id")->cast("long unsigned int")->as_unsigned().value(), 0xffff'ffff'ffff'fffbu);
     EXPECT_EQ(thing.member("raw")->cast("unsigned char")->as_unsigned().value(), 0x88u);
     EXPECT_EQ(thing.member("id")->cast("number_t")->type_name(), "number_t");
+    EXPECT_EQ(thing.member("wide")->cast("_Bool")->as_unsigned().value(), 1u);
     EXPECT_EQ(thing.member("inner")->cast("struct thing")->address(), at(56));
     EXPECT_EQ(thing.member("anything")->cast("void *")->type_name(), "void *");
     EXPECT_EQ(thing.cast("nothing").error().code, Errc::not_found);

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "os/linux/find/prove.h"
 #include "os/linux/module_list.h"
@@ -16,23 +18,26 @@ using linux_os::StructId;
 using linux_os::SymbolId;
 using ModuleArea = SymbolNames::ModuleArea;
 
+constexpr std::uint32_t kMostParts = 32;
+
 // The area that modules are loaded to is smaller than 2 GiB (arch/x86/include/asm/pgtable_64_types.h, MODULES_LEN).
 constexpr std::uint64_t kMostOfModule = std::uint64_t{1} << 31;
 
-std::string part_name(const TypeCatalog* types, std::uint32_t index) {
-    if (types != nullptr) {
-        const auto id = types->find("enum mod_mem_type");
-        if (id) {
-            for (const Enumerator& e : types->enumerators(*types->type(*id))) {
-                if (e.value == std::int64_t{index}) return std::string(types->name(e.name).substr(0, 64));
-            }
-        }
+// Of the entries of module.mem[], looked up once: an enumeration may be long, and modules may be many.
+std::array<std::string, kMostParts> part_names(const TypeCatalog* types) {
+    std::array<std::string, kMostParts> names;
+    for (std::size_t i = 0; i < kMostParts; ++i) names[i] = fmt::format("mem[{}]", i);
+    const auto id = types == nullptr ? Result<TypeId>(TypeId{0}) : types->find("enum mod_mem_type");
+    if (types == nullptr || !id) return names;
+    for (const Enumerator& e : types->enumerators(*types->type(*id))) {
+        if (e.value < 0 || e.value >= std::int64_t{kMostParts}) continue;
+        names[static_cast<std::size_t>(e.value)] = types->name(e.name).substr(0, 64);
     }
-    return fmt::format("mem[{}]", index);
+    return names;
 }
 
 // False when some part could not be read.
-bool add_areas(LinuxGuest& guest, const TypeCatalog* types, const ModuleRecord& module,
+bool add_areas(LinuxGuest& guest, std::span<const std::string> parts, const ModuleRecord& module,
                std::vector<ModuleArea>& areas) {
     const Layout& layout = guest.layout();
     const auto add = [&](std::string part, Gva base, std::uint64_t size) {
@@ -50,12 +55,12 @@ bool add_areas(LinuxGuest& guest, const TypeCatalog* types, const ModuleRecord& 
     const std::uint32_t stride = layout.struct_size(StructId::module_memory);
     if (!mem || !base || !size || stride == 0 || layout.module_core_memory_mask == 0) return false;
     bool all = true;
-    for (std::uint32_t i = 0; i < 32; ++i) {
+    for (std::uint32_t i = 0; i < kMostParts; ++i) {
         if ((layout.module_core_memory_mask >> i & 1) == 0) continue;
         const Gva entry = module.address.wrap_plus(*mem + std::uint64_t{i} * stride);
         const auto start = guest.space().read_pointer(entry.wrap_plus(*base));
         const auto bytes = guest.space().read_value<std::uint32_t>(entry.wrap_plus(*size));
-        if (start && bytes) add(part_name(types, i), *start, *bytes);
+        if (start && bytes) add(parts[i], *start, *bytes);
         else all = false;
     }
     return all;
@@ -70,6 +75,7 @@ Result<SymbolNames> SymbolNames::load(LinuxGuest& guest) {
     const auto end = guest.proven().symbols.get(SymbolId::end);
     names.image_end_ = end && *end > names.image_begin_ ? *end : names.image_begin_;
     const auto types = guest.types();
+    const auto parts = part_names(types ? *types : nullptr);
     const auto modules = linux_os::list_modules(guest);
     if (!modules) {
         names.modules_missing_ = modules.error().to_string();
@@ -78,7 +84,7 @@ Result<SymbolNames> SymbolNames::load(LinuxGuest& guest) {
     if (modules->report.end != WalkEnd::complete)
         names.modules_missing_ = fmt::format("the list of modules: {}", to_string(modules->report.end));
     for (const ModuleRecord& module : modules->modules) {
-        if (!add_areas(guest, types ? *types : nullptr, module, names.areas_) && names.modules_missing_.empty())
+        if (!add_areas(guest, parts, module, names.areas_) && names.modules_missing_.empty())
             names.modules_missing_ = fmt::format("the memory of module {} cannot be read", module.name);
     }
     std::stable_sort(names.areas_.begin(), names.areas_.end(),

@@ -8,6 +8,8 @@
 namespace vitrine::linux_os {
 namespace {
 
+// A guest may say that all its tasks share one place.
+constexpr std::size_t kMostTasksTold = 16;
 constexpr std::uint64_t kMostOfStack = std::uint64_t{1} << 20;
 
 // THREAD_SIZE: the first task's stack is part of the image, between symbols (include/asm-generic/vmlinux.lds.h, INIT_TASK_DATA; they were
@@ -57,16 +59,26 @@ void add_tasks(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva ad
         snapshot.tasks.push_back(idle);
     }
     std::size_t unread = 0;
+    std::size_t told = 0;
     for (const TaskKey& task : snapshot.tasks) {
+        if (told >= kMostTasksTold) {
+            facts.unknown("task", "more tasks claim this place");
+            return;
+        }
         const std::uint64_t inside = address.value - task.address.value;
-        if (inside < (task.address == init_task ? of_type : allocated))
+        if (inside < (task.address == init_task ? of_type : allocated)) {
+            ++told;
             facts.add("task", fmt::format("{}, task_struct {:#x}+{:#x}", task_text(task), task.address.value, inside));
+        }
         if (!stack_of_size || !stack_at) continue;
         const auto stack = guest.space().read_pointer(task.address.wrap_plus(*stack_at));
-        if (!stack) ++unread;
-        else if (!stack->is_null() && address.value - stack->value < *stack_of_size)
+        if (!stack) {
+            ++unread;
+        } else if (!stack->is_null() && address.value - stack->value < *stack_of_size) {
+            ++told;
             facts.add("stack", fmt::format("{}, kernel stack {:#x}+{:#x}", task_text(task), stack->value,
                                            address.value - stack->value));
+        }
     }
     if (of_type == 0) facts.unknown("task", "the size of this kernel's task_struct is not known");
     if (snapshot.report.end != WalkEnd::complete)
