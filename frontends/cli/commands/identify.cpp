@@ -60,10 +60,7 @@ int run(Session& session, const Arguments& arguments) {
 const Command kIdentifyCommand{
     .name = "identify",
     .summary = "Tell what lives at an address of a guest's kernel",
-    .description =
-        "Its symbol, the kernel's area, where it is mapped, the module, per-CPU variable, task or kernel stack it lies "
-        "in, and its page: "
-        "flags, slab cache and object. What cannot be found out is said to be unknown.",
+    .description = "Its symbol, area, mapping, module, per-CPU variable, task or stack, page, slab cache and object.",
     .arguments = kArguments,
     .options = {},
     .examples = kExamples,

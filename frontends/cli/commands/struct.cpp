@@ -10,17 +10,16 @@ namespace vitrine::cli {
 namespace {
 
 constexpr Example kExamples[] = {
-    {"vitrine struct qemu:web1 task_struct init_task", "the first task, with every member"},
-    {"vitrine struct qemu:web1 task_struct 0xffff888003a40000 --member mm.pgd", "one member; pointers are followed"},
-    {"vitrine struct memory.img list_head modules --format json", "the same for a program: an array with one object"},
-    {"vitrine struct qemu:web1 task_struct", "its definition, with the offsets of its members"},
+    {"vitrine struct qemu:web1 task_struct init_task", "the first task, every member"},
+    {"vitrine struct qemu:web1 file 0xffff888003a40000 -m f_inode.i_ino", "one member; pointers are followed"},
+    {"vitrine struct memory.img list_head modules --format json", "an array with one object"},
+    {"vitrine struct qemu:web1 task_struct", "its definition, with offsets"},
 };
 
 constexpr ArgumentSpec kArguments[] = {
     {"TARGET", "as for every command; vitrine --help lists the forms", ArgumentKind::target},
     {"TYPE", "a structure, union, enumeration or typedef", ArgumentKind::text},
-    {"WHERE", "an address, or a symbol of the kernel: ADDRESS or SYMBOL[+OFFSET]; without it the definition is shown",
-     ArgumentKind::text, false},
+    {"WHERE", "ADDRESS or SYMBOL[+OFFSET]; without it the definition is shown", ArgumentKind::text, false},
 };
 
 constexpr OptionSpec kOptions[] = {
@@ -99,10 +98,7 @@ int run(Session& session, const Arguments& arguments) {
 const Command kStructCommand{
     .name = "struct",
     .summary = "Show a structure of a guest's kernel in memory",
-    .description =
-        "Every member with its value, by the types that the kernel and its modules carry in memory (BTF), or by those "
-        "of --symbols "
-        "VMLINUX. Enumerators and the symbols that pointers lead to are shown by name.",
+    .description = "Every member with its value; enumerators, and the symbols that pointers lead to, by name.",
     .arguments = kArguments,
     .options = kOptions,
     .examples = kExamples,

@@ -35,6 +35,8 @@ struct KernelAreas {
     [[nodiscard]] std::optional<Gva> in_direct_map(Gpa address) const;
 };
 
+// Does the kernel still use this place of its image for what it was linked for?
+[[nodiscard]] bool keeps_image(const SymbolNames& names, Gva address);
 void add_region(Facts& facts, const SymbolNames& names, const KernelAreas& areas, PagingMode mode, Gva address);
 void add_per_cpu(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva address);
 void add_tasks(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva address);

@@ -29,23 +29,27 @@ constexpr FixedArea kFixed[] = {
 
 struct ImagePart {
     std::string_view first, end, name;
+    bool kept =
+        true;  // false: its pages are given back and used for anything (mm/init.c, free_initmem_default(); unused brk)
 };
 constexpr ImagePart kImageParts[] = {
-    {"__init_begin", "__init_end", "kernel init (freed after boot)"},
+    {"__init_begin", "__init_end", "kernel init (freed after boot)", false},
     {"_text", "_etext", "kernel text"},
     {"__start_rodata", "__end_rodata", "kernel read-only data"},
     {"__bss_start", "__bss_stop", "kernel bss"},
     {"_sdata", "_edata", "kernel data"},
-    {"__brk_base", "_end", "kernel brk"},
+    {"__brk_base", "_end", "kernel brk", false},
 };
+// What lies between the parts is given back as well (arch/x86/mm/init_64.c, mark_rodata_ro()).
+constexpr ImagePart kBetween{"", "", "kernel image, between its parts", false};
 
-std::string_view image_part(const SymbolTable& symbols, Gva address) {
+const ImagePart& image_part(const SymbolTable& symbols, Gva address) {
     for (const ImagePart& part : kImageParts) {
         const auto first = symbols.address_of(part.first);
         const auto end = symbols.address_of(part.end);
-        if (first && end && address >= *first && address < *end) return part.name;
+        if (first && end && address >= *first && address < *end) return part;
     }
-    return "kernel image";
+    return kBetween;
 }
 
 bool within(Gva address, std::optional<Gva> base, std::uint64_t size) {
@@ -99,13 +103,17 @@ std::optional<Gva> KernelAreas::in_direct_map(Gpa address) const {
     return direct_map->plus(address.value);
 }
 
+bool keeps_image(const SymbolNames& names, Gva address) {
+    return names.in_kernel_image(address) && image_part(names.table(), address).kept;
+}
+
 void add_region(Facts& facts, const SymbolNames& names, const KernelAreas& areas, PagingMode mode, Gva address) {
     if (!is_canonical(mode, address)) {
         facts.add("region", "not canonical: no address of this processor");
     } else if (address.value >> 63 == 0) {
         facts.add("region", "user half: what lies there depends on the process");
     } else if (names.in_kernel_image(address)) {
-        facts.add("region", std::string(image_part(names.table(), address)));
+        facts.add("region", std::string(image_part(names.table(), address).name));
     } else if (names.module_area(address) != nullptr) {
         facts.add("region", "module area");
     } else if (const std::string_view area = area_name(areas, address); !area.empty()) {
