@@ -40,6 +40,8 @@ struct KernelAreas {
 void add_region(Facts& facts, const SymbolNames& names, const KernelAreas& areas, PagingMode mode, Gva address);
 void add_per_cpu(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva address);
 void add_tasks(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva address);
+// Is its page marked as never given to the page allocator, as those of the image are until they are freed? nullopt: not told.
+[[nodiscard]] std::optional<bool> is_reserved(LinuxGuest& guest, const KernelAreas& areas, Gpa address);
 // The page that holds the address: flags, kind, and the slab object if it is a slab's.
 void add_page(Facts& facts, LinuxGuest& guest, const KernelAreas& areas, Gpa address);
 

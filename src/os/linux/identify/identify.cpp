@@ -68,7 +68,9 @@ Result<std::vector<AddressFact>> identify(LinuxGuest& guest, Gpa address) {
     facts.add("physical", is_ram(guest, address) ? "RAM" : "not RAM");
     // The image has a second mapping of its own, where its symbols are. What of it was given back after boot holds other things.
     const Gva in_image = guest.kernel().text_va.wrap_plus(address.value - guest.kernel().text_pa.value);
-    if (address >= guest.kernel().text_pa && linux_os::keeps_image(names, in_image)) {
+    const bool kept = linux_os::keeps_image(names, in_image) &&
+                      linux_os::is_reserved(guest, areas, address).value_or(true);
+    if (address >= guest.kernel().text_pa && kept) {
         facts.add("virtual", fmt::format("{:#x}", in_image.value));
         add_virtual(facts, guest, names, areas, in_image);
         return facts.take();

@@ -15,6 +15,12 @@ Result<std::uint64_t> number_in(const Object& object, std::string_view path) {
     return member.as_unsigned();
 }
 
+// memdesc_flags_t, a structure of one member, since 6.18.
+Result<std::uint64_t> flags_of(const Object& page) {
+    const Object flags = VITRINE_TRY(page.member("flags"));
+    return flags.kind() == TypeKind::structure ? number_in(flags, "f") : flags.as_unsigned();
+}
+
 class PageReader {
 public:
     PageReader(Facts& facts, LinuxGuest& guest, const KernelAreas& areas, const TypeCatalog& types)
@@ -63,9 +69,7 @@ private:
 
     // Names of the flags: those in front of __NR_PAGEFLAGS are no aliases.
     Result<std::uint64_t> add_flags(const Object& head) {
-        auto word = VITRINE_TRY(head.member("flags"));
-        if (word.kind() == TypeKind::structure) word = VITRINE_TRY(word.member("f"));  // memdesc_flags_t, since 6.18
-        const std::uint64_t flags = VITRINE_TRY(word.as_unsigned());
+        const std::uint64_t flags = VITRINE_TRY(flags_of(head));
         const auto names = types_.find("enum pageflags");
         const auto count = types_.enumerator("enum pageflags", "__NR_PAGEFLAGS");
         if (!names || !count) {
@@ -156,6 +160,18 @@ private:
 };
 
 }  // namespace
+
+std::optional<bool> is_reserved(LinuxGuest& guest, const KernelAreas& areas, Gpa address) {
+    const auto types = guest.types();
+    if (!types || !areas.vmemmap || !areas.max_pfn || address.value / kPageSize >= *areas.max_pfn) return std::nullopt;
+    const auto type = (*types)->find("struct page");
+    const auto bit = (*types)->enumerator("enum pageflags", "PG_reserved");
+    if (!type || !bit || *bit < 0 || *bit > 63) return std::nullopt;
+    const std::uint64_t size = (*types)->size_of(*type).value_or(0);
+    const Object page(guest.space(), **types, *type, areas.vmemmap->wrap_plus(address.value / kPageSize * size));
+    const auto flags = flags_of(page);
+    return flags ? std::optional((*flags >> *bit & 1) != 0) : std::nullopt;
+}
 
 void add_page(Facts& facts, LinuxGuest& guest, const KernelAreas& areas, Gpa address) {
     if (!areas.max_pfn) return facts.unknown("page", "max_pfn cannot be read");

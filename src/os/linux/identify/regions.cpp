@@ -36,6 +36,8 @@ constexpr ImagePart kImageParts[] = {
     {"__init_begin", "__init_end", "kernel init (freed after boot)", false},
     {"_text", "_etext", "kernel text"},
     {"__start_rodata", "__end_rodata", "kernel read-only data"},
+    // mem_encrypt_free_decrypted_mem(), arch/x86/mm/mem_encrypt_amd.c: given back where memory is not encrypted
+    {"__start_bss_decrypted_unused", "__end_bss_decrypted", "kernel bss, unused part", false},
     {"__bss_start", "__bss_stop", "kernel bss"},
     {"_sdata", "_edata", "kernel data"},
     {"__brk_base", "_end", "kernel brk", false},
