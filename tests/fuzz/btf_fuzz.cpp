@@ -1,6 +1,7 @@
 // BTF from a guest: parse, then ask everything of what was accepted. The first byte says where the input is cut into a
 // base and a split blob (0: no split; 255: the rest is a pattern of which a large blob is made, see blown_up()).
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
