@@ -7,7 +7,8 @@ namespace vitrine::cli {
 std::span<const Command* const> all_commands() {
     static constexpr auto kCommands = std::to_array<const Command*>(
         {&kListCommand, &kInfoCommand, &kPsCommand, &kPstreeCommand, &kThreadsCommand, &kModulesCommand,
-         &kSymbolsCommand, &kTypesCommand, &kVcpusCommand, &kTableCommand, &kSqlCommand, &kShellCommand,
+         &kSymbolsCommand, &kTypesCommand, &kStructCommand, &kIdentifyCommand, &kVcpusCommand, &kTableCommand,
+         &kSqlCommand, &kShellCommand,
          &kSchemaCommand, &kDoctorCommand, &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
     return kCommands;
 }

@@ -13,6 +13,8 @@ extern const Command kThreadsCommand;
 extern const Command kModulesCommand;
 extern const Command kSymbolsCommand;
 extern const Command kTypesCommand;
+extern const Command kStructCommand;
+extern const Command kIdentifyCommand;
 extern const Command kVcpusCommand;
 extern const Command kTableCommand;
 extern const Command kSqlCommand;
