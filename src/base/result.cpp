@@ -22,6 +22,7 @@ std::string_view to_string(Errc code) {
         case Errc::timeout: return "timed out";
         case Errc::stale: return "target changed or ended";
         case Errc::usage: return "bad request";
+        case Errc::not_recorded: return "this page is not part of the recording";
     }
     return "unknown error";
 }

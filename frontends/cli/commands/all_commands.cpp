@@ -7,8 +7,8 @@ namespace vitrine::cli {
 std::span<const Command* const> all_commands() {
     static constexpr auto kCommands = std::to_array<const Command*>(
         {&kListCommand, &kInfoCommand, &kPsCommand, &kPstreeCommand, &kThreadsCommand, &kModulesCommand,
-         &kSymbolsCommand, &kTypesCommand, &kVcpusCommand, &kTableCommand, &kSchemaCommand, &kDoctorCommand,
-         &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
+         &kSymbolsCommand, &kTypesCommand, &kVcpusCommand, &kTableCommand, &kRecordCommand, &kSchemaCommand,
+         &kDoctorCommand, &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
     return kCommands;
 }
 

@@ -15,6 +15,7 @@ extern const Command kSymbolsCommand;
 extern const Command kTypesCommand;
 extern const Command kVcpusCommand;
 extern const Command kTableCommand;
+extern const Command kRecordCommand;
 extern const Command kSchemaCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;

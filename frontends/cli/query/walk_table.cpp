@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/interrupt.h"
+#include "app/pause_scope.h"
 #include "query/query.h"
 
 namespace vitrine::cli {
@@ -41,35 +42,6 @@ private:
     Outcome& outcome_;
     FunctionRef<bool(std::span<const Value>)> row_;
     std::size_t errors_ = 0;
-};
-
-// Stops the guest's vCPUs, and continues them at the end of the scope unless that was done before.
-class PauseScope {
-public:
-    explicit PauseScope(PauseControl& control) : control_(control) {}
-    PauseScope(const PauseScope&) = delete;
-    PauseScope& operator=(const PauseScope&) = delete;
-    ~PauseScope() {
-        if (paused_) static_cast<void>(control_.resume());
-    }
-
-    Result<void> begin() {
-        start_ = Clock::now();
-        VITRINE_CHECK(control_.pause());
-        paused_ = true;
-        return {};
-    }
-    Result<std::chrono::microseconds> end() {
-        paused_ = false;
-        VITRINE_CHECK(control_.resume());
-        return since(start_);
-    }
-
-private:
-    InterruptShield shield_;
-    PauseControl& control_;
-    Clock::time_point start_;
-    bool paused_ = false;
 };
 
 Result<WalkReport> walk_paused(Session& session, Guest& guest, const Table& table, QueryContext& context,

@@ -37,6 +37,7 @@ enum class Errc : std::uint8_t {
     timeout,       // no answer in time
     stale,         // the target ended, rebooted, or is not what it was
     usage,         // the caller's request makes no sense
+    not_recorded,  // a recording does not have this page; the guest had it
 };
 
 struct ErrorDetail {
