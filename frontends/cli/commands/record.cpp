@@ -20,7 +20,7 @@ constexpr Example kExamples[] = {
 };
 
 constexpr OptionSpec kOptions[] = {
-    {"--output", "-o", "FILE", "where to write the recording", ValueKind::path},
+    {"--output", "-o", "FILE", "the recording; it holds memory of the guest, so keep it as an image", ValueKind::path},
     {"--query", "", "A,B,...", "what it shall have the answers to: tables (default: all)", ValueKind::text},
     {"--paused", "", "", "pause the guest meanwhile, then let it run on", ValueKind::flag},
     {"--force", "", "", "replace FILE if it exists", ValueKind::flag},
@@ -77,8 +77,8 @@ Result<Outcome> ask(Session& session, Guest& guest, const Question& question) {
 
 OrExit<void> ask_all(Session& session, Guest& guest, const std::vector<Question>& all) {
     for (const Question& question : all) {
-        if (interrupted()) return tl::make_unexpected(kExitInterrupted);
         const auto outcome = ask(session, guest, question);
+        if (interrupted()) return tl::make_unexpected(kExitInterrupted);
         if (!outcome) {
             if (question.wanted || outcome.error().code != Errc::unsupported)
                 return tl::make_unexpected(session.fail(outcome.error(), Phase::query));
@@ -162,8 +162,7 @@ const Command kRecordCommand{
     .name = "record",
     .summary = "Record what answers are made from: the touched pages of a guest, and its registers",
     .description =
-        "The file is a target and gives the same answers again. It holds memory of the guest: keep it as "
-        "you would a memory image. A guest that runs on meanwhile may be torn across pages, unless --paused.",
+        "FILE is a TARGET and gives the same answers. A guest that runs on may be torn across pages: --paused.",
     .arguments = {&kTargetArgument, 1},
     .options = kOptions,
     .examples = kExamples,

@@ -89,7 +89,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 void expect_one_screen(const std::string& help) {
     const auto lines = lines_of(help);
-    EXPECT_LE(lines.size(), 52u) << help;
+    EXPECT_LE(lines.size(), 60u) << help;
     for (const std::string& line : lines) EXPECT_LE(display_width(line), 110u) << line;
 }
 
