@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <ctime>
+#include <filesystem>
 #include <optional>
 
 #include "app/interrupt.h"
@@ -130,6 +131,14 @@ OrExit<std::unique_ptr<Guest>> read_guest(Session& session, Machine& machine, Re
     return guest;
 }
 
+// An image would be replaced by a small part of itself.
+bool is_the_target(Session& session, std::string_view text, const std::string& path) {
+    const auto target = session.engine().parse_target(text);
+    if (!target || (target->kind != TargetKind::file && target->kind != TargetKind::raw)) return false;
+    std::error_code error;
+    return std::filesystem::equivalent(target->text, path, error) && !error;
+}
+
 int run(Session& session, const Arguments& arguments) {
     const std::string path(arguments.text("--output"));
     const Recorder::SaveOptions options{arguments.has("--force")};
@@ -139,6 +148,7 @@ int run(Session& session, const Arguments& arguments) {
     if (auto free = check_recording_path(path, options); !free) return session.fail(free.error(), Phase::query);
 
     const std::string target(arguments.text("TARGET"));
+    if (is_the_target(session, target, path)) return session.usage(fmt::format("{} is the target itself", path));
     auto machine = session.open(target);
     if (!machine) return session.fail(machine.error().error, machine.error().phase);
     Recorder recorder(**machine);
