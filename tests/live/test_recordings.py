@@ -8,7 +8,7 @@ import time
 import pytest
 
 MIB = 1 << 20
-# Measured: 2.6 to 4.6 MiB for kernels of 5.10 to 7.x and all tables, nearly all of it symbol table and types.
+# Measured: 2.3 to 4.3 MiB for kernels of 5.10 to 7.x and all tables, nearly all of it symbol table and types.
 MOST_OF_ALL, MOST_OF_FEW = 8 * MIB, 5 * MIB
 # How memory is read is not the guest's.
 OWN_WORD = "access"
