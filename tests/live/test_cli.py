@@ -19,7 +19,7 @@ from conftest import PROJECT
 
 OK, USAGE, UNREACHABLE, UNSUPPORTED, PARTIAL, OUTPUT, INTERRUPTED = 0, 2, 3, 4, 5, 74, 130
 COMMANDS = ("list", "info", "ps", "pstree", "threads", "modules", "symbols", "types", "struct", "identify", "vcpus", "table", "sql", "shell",
-            "schema", "doctor", "completion", "help")
+            "record", "schema", "doctor", "completion", "help")
 MEBIBYTE = 1 << 20
 
 

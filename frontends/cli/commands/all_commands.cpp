@@ -8,7 +8,7 @@ std::span<const Command* const> all_commands() {
     static constexpr auto kCommands = std::to_array<const Command*>(
         {&kListCommand, &kInfoCommand, &kPsCommand, &kPstreeCommand, &kThreadsCommand, &kModulesCommand,
          &kSymbolsCommand, &kTypesCommand, &kStructCommand, &kIdentifyCommand, &kVcpusCommand, &kTableCommand,
-         &kSqlCommand, &kShellCommand,
+         &kSqlCommand, &kShellCommand, &kRecordCommand,
          &kSchemaCommand, &kDoctorCommand, &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
     return kCommands;
 }

@@ -19,6 +19,7 @@ extern const Command kVcpusCommand;
 extern const Command kTableCommand;
 extern const Command kSqlCommand;
 extern const Command kShellCommand;
+extern const Command kRecordCommand;
 extern const Command kSchemaCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;
