@@ -19,7 +19,7 @@ from conftest import PROJECT
 
 OK, USAGE, UNREACHABLE, UNSUPPORTED, PARTIAL, OUTPUT, INTERRUPTED = 0, 2, 3, 4, 5, 74, 130
 COMMANDS = ("list", "info", "ps", "pstree", "threads", "modules", "symbols", "types", "struct", "identify", "vcpus", "table", "sql", "shell",
-            "record", "schema", "doctor", "completion", "help")
+            "record", "views", "schema", "new-table", "doctor", "completion", "help")
 MEBIBYTE = 1 << 20
 
 
@@ -78,9 +78,9 @@ def test_bad_target(vitrine, tmp_path, name):
 
 @pytest.mark.parametrize("arguments", [
     (), ("pss",), ("ps",), ("ps", "x", "y"), ("ps", "x", "--format", "xml"), ("ps", "x", "--pid", "many"), ("ps", "x", "--nope"),
-    ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("table", "nope", "x"), ("schema", "nope"), ("completion", "tcsh"),
-    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("struct", "x"), ("struct", "x", "task_struct", "--member", "pid"),
-    ("identify", "x"), ("list", "--columns", "nope"),
+    ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("views", "--sql", "nope"), ("new-table", "No"), ("table", "nope", "x"),
+    ("schema", "nope"), ("completion", "tcsh"), ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("struct", "x"),
+    ("struct", "x", "task_struct", "--member", "pid"), ("identify", "x"), ("list", "--columns", "nope"),
 ], ids=" ".join)
 def test_usage(vitrine, arguments):
     refused(vitrine(*arguments), USAGE)
@@ -295,7 +295,7 @@ def test_schema_and_views_agree(vitrine):
     """Every column that a command shows in its table is a column of its data."""
     for command, table in (("ps", "processes"), ("threads", "process_threads"), ("modules", "kernel_modules"), ("symbols", "symbols"),
                            ("types", "types"), ("vcpus", "vcpus")):
-        columns = {row["column"] for row in vitrine.rows("schema", table)}
+        columns = {column["name"] for column in vitrine.rows("schema", table)[0]["columns"]}
         assert columns, command
         assert refused(vitrine(command, "x", "--columns", "no_such_column"), USAGE)
 

@@ -10,13 +10,15 @@
 #include "app/session.h"
 #include "app/version.h"
 #include "model/help.h"
+#include "views/run_view.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 namespace {
 
-int dispatch(const Parsed& parsed, Engine& engine, Output& out, Messages& messages, int in_fd) {
+int dispatch(const Parsed& parsed, const OwnViews& own, Engine& engine, Output& out, Messages& messages, int in_fd) {
     if (parsed.arguments.has("--help")) {
-        out.write(parsed.command == nullptr ? help_text() : help_text(*parsed.command));
+        out.write(parsed.command == nullptr ? help_text(own) : help_text(*parsed.command));
         return kExitOk;
     }
     if (parsed.arguments.has("--version")) {
@@ -27,7 +29,10 @@ int dispatch(const Parsed& parsed, Engine& engine, Output& out, Messages& messag
         messages.error("no command given", "vitrine list shows the machines of this host, vitrine --help the commands");
         return kExitUsage;
     }
-    Session session(engine, out, messages, in_fd, Settings::from(parsed.arguments));
+    if (const UnusedView* other = own.find_unused(parsed.command->name))
+        messages.note(fmt::format("{} {}", other->file, other->why));
+    Session session(engine, out, messages, in_fd, Settings::from(parsed.arguments), own);
+    if (parsed.command->view != nullptr) return run_view(session, *parsed.command->view, parsed.arguments);
     return parsed.command->run(session, parsed.arguments);
 }
 
@@ -44,12 +49,13 @@ int end_by_closed_pipe() {
 int run_program(std::span<const std::string> words, Engine& engine, int out_fd, int err_fd, int in_fd) {
     Output out(out_fd);
     Messages messages(err_fd);
-    const auto parsed = parse_command_line(words);
+    const OwnViews own = OwnViews::load(OwnViews::default_folder());
+    const auto parsed = parse_command_line(words, own);
     if (!parsed) {
         messages.error(parsed.error().text, parsed.error().hint);
         return kExitUsage;
     }
-    int code = dispatch(*parsed, engine, out, messages, in_fd);
+    int code = dispatch(*parsed, own, engine, out, messages, in_fd);
     messages.clear_progress();
     out.flush();
     if (interrupted()) return kExitInterrupted;

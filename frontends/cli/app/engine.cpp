@@ -14,9 +14,6 @@ public:
         return Guest::attach(std::move(machine), options);
     }
     [[nodiscard]] std::span<const Table* const> tables() const override { return all_tables(); }
-    Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) override {
-        return run_table(table, guest, context, sink);
-    }
     Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) override {
         return Database::open(std::move(guests));
     }

@@ -24,7 +24,6 @@ public:
     virtual Result<std::unique_ptr<Machine>> open(const Target& target, const OpenOptions& options) = 0;
     virtual Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, const AttachOptions& options) = 0;
     [[nodiscard]] virtual std::span<const Table* const> tables() const = 0;
-    virtual Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) = 0;
     virtual Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) = 0;
 };
 

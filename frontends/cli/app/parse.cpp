@@ -71,7 +71,7 @@ std::string see_help(const Command* command) {
                               : fmt::format("see vitrine {} --help", command->name);
 }
 
-UsageError unexpected_word(const std::string& word, const Command* command) {
+UsageError unexpected_word(const std::string& word, const Command* command, const OwnViews& own) {
     const std::string_view name = std::string_view(word).substr(0, word.find('='));
     if (name.size() > 1 && name.front() == '-') {
         const auto names = option_names(command);
@@ -80,10 +80,14 @@ UsageError unexpected_word(const std::string& word, const Command* command) {
                 near.empty() ? see_help(command) : fmt::format("did you mean {}?", near)};
     }
     if (command != nullptr) return {fmt::format("unexpected argument '{}'", word), see_help(command)};
+    if (const UnusedView* broken = own.find_unused(word)) {
+        return {fmt::format("{}: {}", broken->file, broken->why), "docs/views.md says what a view's file holds"};
+    }
     std::vector<std::string_view> names;
     for (const Command* candidate : all_commands()) {
         if (!candidate->hidden) names.push_back(candidate->name);
     }
+    for (const auto& view : own.views()) names.push_back(view->view().name);
     const std::string_view near = nearest(word, names);
     return {fmt::format("unknown command '{}'", word),
             near.empty() ? see_help(nullptr) : fmt::format("did you mean vitrine {}?", near)};
@@ -132,7 +136,7 @@ tl::expected<void, UsageError> check_arguments(const Command& command, const Arg
 // Words to arguments, in their order. One that may be left out gets a word only if there are enough for the others; one that
 // is repeated gets all that nobody else needs.
 tl::expected<void, UsageError> give_words(const Command& command, std::span<const std::string> words,
-                                          Arguments& arguments) {
+                                          const OwnViews& own, Arguments& arguments) {
     std::size_t needed = 0;
     for (const ArgumentSpec& argument : command.arguments) needed += argument.required ? 1 : 0;
     std::size_t spare = words.size() > needed ? words.size() - needed : 0;
@@ -155,11 +159,11 @@ tl::expected<void, UsageError> give_words(const Command& command, std::span<cons
             arguments.add(argument.name, words.front());
         }
     }
-    if (!words.empty()) return tl::make_unexpected(unexpected_word(words.front(), &command));
+    if (!words.empty()) return tl::make_unexpected(unexpected_word(words.front(), &command, own));
     return {};
 }
 
-tl::expected<Arguments, UsageError> collect(const Command* command, const Slots& slots) {
+tl::expected<Arguments, UsageError> collect(const Command* command, const Slots& slots, const OwnViews& own) {
     Arguments arguments;
     std::vector<std::string> words;
     for (const Slot& slot : slots) {
@@ -177,7 +181,7 @@ tl::expected<Arguments, UsageError> collect(const Command* command, const Slots&
         }
     }
     if (command != nullptr) {
-        if (auto given = give_words(*command, words, arguments); !given) {
+        if (auto given = give_words(*command, words, own, arguments); !given) {
             return tl::make_unexpected(std::move(given).error());
         }
     }
@@ -186,7 +190,7 @@ tl::expected<Arguments, UsageError> collect(const Command* command, const Slots&
 
 }  // namespace
 
-tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words) {
+tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words, const OwnViews& own) {
     CLI::App root;
     root.set_help_flag();
     root.allow_extras();
@@ -195,12 +199,20 @@ tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string>
     bind_group(root, kAccessGroup.options, slots);
     bind_group(root, kOutputGroup.options, slots);
     bind_group(root, kGeneralGroup.options, slots);
-    for (const Command* command : all_commands()) bind_command(root, *command, words.size(), slots);
+    // Only those that are named: to bind all would take longer than many an answer.
+    const auto bind_if_named = [&](const Command& command) {
+        if (std::find(words.begin(), words.end(), command.name) != words.end())
+            bind_command(root, command, words.size(), slots);
+    };
+    for (const Command* command : all_commands()) bind_if_named(*command);
+    for (const auto& view : own.views()) bind_if_named(view->command());
 
     Parsed parsed;
     const auto find_parsed = [&] {
         const auto used = root.get_subcommands();
-        parsed.command = used.empty() ? nullptr : find_command(used.front()->get_name());
+        if (used.empty()) return;
+        parsed.command = find_command(used.front()->get_name());
+        if (parsed.command == nullptr) parsed.command = own.find(used.front()->get_name());
     };
     try {
         root.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them last first
@@ -212,9 +224,9 @@ tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string>
     auto left = root.remaining(true);
     std::erase(left, "--");  // only says that what follows is no option
     if (!left.empty()) {
-        return tl::make_unexpected(unexpected_word(left.front(), parsed.command));
+        return tl::make_unexpected(unexpected_word(left.front(), parsed.command, own));
     }
-    auto arguments = collect(parsed.command, slots);
+    auto arguments = collect(parsed.command, slots, own);
     if (!arguments) return tl::make_unexpected(std::move(arguments).error());
     parsed.arguments = std::move(*arguments);
     if (parsed.command != nullptr) {

@@ -6,6 +6,7 @@
 #include <tl/expected.hpp>
 
 #include "model/command.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 
@@ -19,7 +20,7 @@ struct UsageError {
     std::string hint;
 };
 
-// words: without the program's name. With --help or --version among them required arguments may be missing.
-tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words);
+// words: without the program's name. own: the user's views, commands as well; they outlive what is returned. With --help or --version among them required arguments may be missing.
+tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words, const OwnViews& own = {});
 
 }  // namespace vitrine::cli

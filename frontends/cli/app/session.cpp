@@ -11,6 +11,7 @@ Format format_from(std::string_view text) {
     if (text == "json") return Format::json;
     if (text == "ndjson") return Format::ndjson;
     if (text == "csv") return Format::csv;
+    if (text == "markdown") return Format::markdown;
     return Format::table;
 }
 

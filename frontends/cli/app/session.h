@@ -15,6 +15,7 @@
 #include "render/output.h"
 #include "render/row_writer.h"
 #include "render/terminal.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 
@@ -40,14 +41,20 @@ using OrExit = tl::expected<T, int>;
 
 class Session {
 public:
-    Session(Engine& engine, Output& out, Messages& messages, int in_fd, Settings settings)
-        : engine_(engine), out_(out), messages_(messages), in_fd_(in_fd), settings_(std::move(settings)) {}
+    Session(Engine& engine, Output& out, Messages& messages, int in_fd, Settings settings, const OwnViews& own_views)
+        : engine_(engine),
+          out_(out),
+          messages_(messages),
+          in_fd_(in_fd),
+          settings_(std::move(settings)),
+          own_views_(own_views) {}
 
     [[nodiscard]] Engine& engine() const { return engine_; }
     [[nodiscard]] Output& out() const { return out_; }
     [[nodiscard]] Messages& messages() const { return messages_; }
     [[nodiscard]] int in_fd() const { return in_fd_; }
     [[nodiscard]] const Settings& settings() const { return settings_; }
+    [[nodiscard]] const OwnViews& own_views() const { return own_views_; }
     [[nodiscard]] Style style() const;  // for rows on standard output
 
     [[nodiscard]] OpenOptions open_options() const;
@@ -71,6 +78,7 @@ private:
     Messages& messages_;
     int in_fd_;
     Settings settings_;
+    const OwnViews& own_views_;
 };
 
 // Milliseconds with a sensible number of digits: "0.21 ms", "43.7 ms".

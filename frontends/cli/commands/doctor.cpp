@@ -2,8 +2,8 @@
 #include <unistd.h>
 
 #include "app/host.h"
+#include "app/session.h"
 #include "commands/commands.h"
-#include "query/query.h"
 #include "render/wrap.h"
 #include "vitrine/base/text.h"
 

@@ -4,7 +4,6 @@
 
 #include "commands/commands.h"
 #include "commands/info_data.h"
-#include "query/query.h"
 #include "render/wrap.h"
 #include "vitrine/base/text.h"
 

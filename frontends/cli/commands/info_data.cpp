@@ -133,7 +133,7 @@ void write_all(StructureWriter& out, Guest& guest, const RegisterAccount& regist
 
 void write_info_data(Session& session, Guest& guest, const RegisterAccount& registers) {
     const Format format = session.settings().format;
-    if (format == Format::csv) {
+    if (format == Format::csv || format == Format::markdown) {
         FlatWriter rows(session.out(), session.style());
         write_all(rows, guest, registers);
         rows.finish();

@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
+#include "app/interrupt.h"
 #include "commands/commands.h"
-#include "query/query.h"
+#include "query/ask.h"
 #include "query/tree.h"
 #include "vitrine/base/text.h"
 
@@ -29,12 +30,6 @@ struct Processes {
     std::vector<std::string> labels;
 };
 
-// Where the columns are in the table; every table `processes` has pid, parent and name.
-struct Places {
-    std::size_t pid, parent, name;
-    std::optional<std::size_t> cmdline;
-};
-
 std::int64_t integer_or_zero(const Value& value) {
     const auto* number = std::get_if<std::int64_t>(&value);
     return number == nullptr ? 0 : *number;
@@ -50,16 +45,26 @@ constexpr std::size_t kLongestLabel = 512;
 constexpr std::size_t kLongestOfMany = 32;
 constexpr std::size_t kManyLabels = 50'000;
 
-bool keep(Processes& processes, const Places& places, bool args, std::span<const Value> values) {
-    const std::string name = text_or_empty(values[places.name]);
-    const std::string line = places.cmdline ? text_or_empty(values[*places.cmdline]) : std::string();
-    std::string label = line.empty() ? fmt::format("[{}]", name) : args ? line : name;
-    const std::size_t longest = processes.list.size() < kManyLabels ? kLongestLabel : kLongestOfMany;
-    if (label.size() > longest) label.resize(longest);
-    processes.list.push_back({integer_or_zero(values[places.pid]), integer_or_zero(values[places.parent])});
-    processes.labels.push_back(std::move(label));
-    return true;
-}
+class TreeSink final : public ResultSink {
+public:
+    explicit TreeSink(bool args) : args_(args) {}
+    void columns(std::span<const ResultColumn>) override {}
+    // pid, parent, name, cmdline
+    bool row(std::span<const Value> values) override {
+        const std::string name = text_or_empty(values[2]);
+        const std::string line = text_or_empty(values[3]);
+        std::string label = line.empty() ? fmt::format("[{}]", name) : args_ ? line : name;
+        const std::size_t longest = processes.list.size() < kManyLabels ? kLongestLabel : kLongestOfMany;
+        if (label.size() > longest) label.resize(longest);
+        processes.list.push_back({integer_or_zero(values[0]), integer_or_zero(values[1])});
+        processes.labels.push_back(std::move(label));
+        return !interrupted();
+    }
+    Processes processes;
+
+private:
+    bool args_;
+};
 
 struct Strokes {
     std::string_view branch, last, line, space;
@@ -126,29 +131,17 @@ void write_rows(Session& session, const Processes& processes, std::span<const Tr
 }
 
 int run(Session& session, const Arguments& arguments) {
-    const Table* table = find_table(session, "processes");
-    const auto find = [&](std::string_view name) {
-        return table == nullptr ? std::nullopt : column_index(table->spec, name);
-    };
-    if (!find("pid") || !find("parent") || !find("name")) {
-        session.messages().error("no table of processes", "this is a defect: please report it");
-        return kExitInternal;
-    }
-    const Places places{*find("pid"), *find("parent"), *find("name"), find("cmdline")};
     auto guest = session.attach(arguments.text("TARGET"));
     if (!guest) return guest.error();
-
-    std::uint64_t used = std::uint64_t{1} << places.pid | std::uint64_t{1} << places.parent |
-                         std::uint64_t{1} << places.name;
-    if (places.cmdline) used |= std::uint64_t{1} << *places.cmdline;
-    Processes processes;
-    const auto row = [&](std::span<const Value> values) {
-        return keep(processes, places, arguments.has("--args"), values);
-    };
-    auto outcome = walk_table(session, **guest, *table, used, arguments.has("--paused"), row);
-    if (!outcome) return outcome.error();
-    outcome->shown = outcome->rows;
-    if (outcome->rows > 0) {
+    auto question = Question::open(session, arguments.text("TARGET"), **guest);
+    if (!question) return question.error();
+    TreeSink sink(arguments.has("--args"));
+    const auto answer = question->ask("SELECT pid, parent, name, cmdline FROM processes", {}, arguments.has("--paused"),
+                                      sink);
+    if (!answer) return session.fail(answer.error(), Phase::query);
+    if (const Error* failure = answer->failure()) return session.fail(*failure, Phase::query);
+    const Processes& processes = sink.processes;
+    if (!processes.list.empty()) {
         const auto nodes = arrange_tree(processes.list);
         if (session.settings().format == Format::table) {
             const bool utf8 = locale_is_utf8() && !arguments.has("--ascii");
@@ -159,7 +152,7 @@ int run(Session& session, const Arguments& arguments) {
         }
         session.out().flush();
     }
-    return conclude(session, *table, *outcome, arguments.has("--strict"));
+    return conclude(session, *answer, {"processes", true, false, answer->rows_read()}, arguments.has("--strict"));
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
-#include <fmt/format.h>
-
 #include "commands/commands.h"
-#include "model/suggest.h"
-#include "query/query.h"
+#include "query/find_table.h"
+#include "views/run_view.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 namespace {
@@ -21,18 +20,12 @@ constexpr ArgumentSpec kArguments[] = {
 int run(Session& session, const Arguments& arguments) {
     const std::string_view name = arguments.text("TABLE");
     const Table* table = find_table(session, name);
-    if (table == nullptr) {
-        std::vector<std::string_view> names;
-        for (const Table* known : session.engine().tables()) names.push_back(known->spec.name);
-        const std::string_view near = nearest(name, names);
-        return session.usage(fmt::format("there is no table '{}'", name),
-                             near.empty() ? "vitrine schema lists the tables" : fmt::format("did you mean {}?", near));
+    if (table == nullptr) return unknown_table(session, name);
+    View view = view_of_table(*table);
+    for (const ViewCommand* known : built_in_views()) {
+        if (known->view().table == name) view.never_empty = known->view().never_empty;
     }
-    auto query = make_query(session, *table, nullptr, arguments);
-    if (!query) return query.error();
-    auto guest = session.attach(arguments.text("TARGET"));
-    if (!guest) return guest.error();
-    return run_query(session, **guest, *query);
+    return run_view(session, view, arguments);
 }
 
 }  // namespace

@@ -2,7 +2,8 @@
 
 #include "commands/commands.h"
 #include "commands/type_lookup.h"
-#include "query/query.h"
+#include "views/run_view.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 namespace {
@@ -56,10 +57,8 @@ int run(Session& session, const Arguments& arguments) {
     if (name.empty()) {
         if (arguments.has("--member"))
             return session.usage("--member needs a TYPE", "vitrine types TARGET TYPE --member PATH");
-        std::vector<RowFilter> filters;
-        if (arguments.has("--name")) filters.push_back({"name", std::string(arguments.text("--name"))});
-        if (arguments.has("--module")) filters.push_back({"module", std::string(module)});
-        return run_view(session, arguments, "types", std::move(filters));
+        const View* view = find_built_in_view("types");
+        return view == nullptr ? kExitInternal : run_view(session, *view, arguments);
     }
     auto guest = session.attach(arguments.text("TARGET"));
     if (!guest) return guest.error();

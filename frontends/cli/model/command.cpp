@@ -14,7 +14,7 @@ constexpr auto kQueryOptions = std::to_array<OptionSpec>({
 });
 
 constexpr auto kOutputOptions = std::to_array<OptionSpec>({
-    {"--format", "-f", "FORMAT", "how to write the answer", ValueKind::choice, "table|json|ndjson|csv"},
+    {"--format", "-f", "FORMAT", "how to write the answer", ValueKind::choice, "table|json|ndjson|csv|markdown"},
     {"--color", "", "WHEN", "colour in tables; NO_COLOR in the environment means never", ValueKind::choice,
      "auto|always|never"},
     {"--no-header", "", "", "leave out the line of column names (table, csv)", ValueKind::flag},

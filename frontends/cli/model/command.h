@@ -13,6 +13,7 @@
 namespace vitrine::cli {
 
 class Session;
+struct View;
 
 enum class ValueKind : std::uint8_t { flag, text, number, address, path, directory, choice };
 
@@ -72,8 +73,9 @@ struct Command {
     bool is_query = false;                // also takes the options of kQueryGroup
     bool has_target = true;               // also takes the options of kAccessGroup
     std::span<const Example> examples;
-    int (*run)(Session&, const Arguments&) = nullptr;
-    bool hidden = false;  // not in lists and manuals
+    int (*run)(Session&, const Arguments&) = nullptr;  // null: of a view
+    bool hidden = false;                               // not in lists and manuals
+    const View* view = nullptr;                        // the named query that the command is made of
 };
 
 extern const OptionGroup kQueryGroup;    // rows: columns, order, pausing

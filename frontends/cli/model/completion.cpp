@@ -1,10 +1,11 @@
-// Shell completions. TARGET completes to what `vitrine list` shows, and to files.
+// Shell completions. TARGET completes to what `vitrine list` shows, and to files; the user's own views are asked for when they are completed.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "model/help.h"
+#include "vitrine/query/table.h"
 
 namespace vitrine::cli {
 namespace {
@@ -42,6 +43,32 @@ std::string command_names() {
     return names;
 }
 
+constexpr std::string_view kOwnViews = "$(vitrine views --own --format csv --no-header 2>/dev/null | cut -d, -f1)";
+
+// What an argument can be, where that is known when the script is made.
+std::string argument_words(const ArgumentSpec& argument) {
+    std::string words = spaced(argument.choices);
+    if (argument.kind == ArgumentKind::command) words = command_names();
+    if (argument.kind == ArgumentKind::table) {
+        for (const Table* table : all_tables()) words += (words.empty() ? "" : " ") + std::string(table->spec.name);
+    }
+    return words;
+}
+
+// The cases `COMMAND:N) complete its N-th argument`.
+std::string bash_argument_cases() {
+    std::string text;
+    for (const Command* command : visible_commands()) {
+        for (std::size_t i = 0; i < command->arguments.size(); ++i) {
+            const std::string words = argument_words(command->arguments[i]);
+            if (words.empty()) continue;
+            text += fmt::format("        {}:{}) COMPREPLY=($(compgen -W '{}' -- \"$word\")); return ;;\n",
+                                command->name, i, words);
+        }
+    }
+    return text;
+}
+
 // The cases `--option) complete its value` of all options that take one.
 std::string bash_value_cases() {
     std::vector<std::string_view> seen;
@@ -64,6 +91,23 @@ std::string bash_value_cases() {
     return text;
 }
 
+// "-f|--format|--width": those that take the next word.
+std::string bash_valued_options() {
+    std::string text;
+    std::vector<std::string_view> seen;
+    for (const Command* command : visible_commands()) {
+        for (const OptionSpec* option : options_of(*command)) {
+            for (const std::string_view name : {option->name, option->short_name}) {
+                if (option->kind == ValueKind::flag || name.empty()) continue;
+                if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
+                seen.push_back(name);
+                text += (text.empty() ? "" : "|") + std::string(name);
+            }
+        }
+    }
+    return text;
+}
+
 std::string bash_script() {
     std::string text =
         "# bash completion for vitrine\n_vitrine() {\n"
@@ -72,13 +116,18 @@ std::string bash_script() {
         "    if declare -F _get_comp_words_by_ref >/dev/null; then\n"
         "        local words cword\n        _get_comp_words_by_ref -n : -c word -p previous -w words -i cword\n"
         "    fi\n"
-        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-        "        case ${COMP_WORDS[i]} in -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac\n    done\n";
+        "    local position=0 skip=\n    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+        "        if [[ -n $skip ]]; then skip=; continue; fi\n"
+        "        case ${COMP_WORDS[i]} in\n" +
+        fmt::format("            {}) skip=yes ;;\n", bash_valued_options()) +
+        "            -*) ;;\n"
+        "            *) if [[ -z $command ]]; then command=${COMP_WORDS[i]}; else ((position++)); fi ;;\n"
+        "        esac\n    done\n";
     text += "    case $previous in\n" + bash_value_cases() + "    esac\n";
     text += fmt::format(
-        "    if [[ -z $command && $word != -* ]]; then\n        COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n        "
-        "return\n    fi\n",
-        command_names());
+        "    if [[ -z $command && $word != -* ]]; then\n        COMPREPLY=($(compgen -W \"{} {}\" -- \"$word\"))\n "
+        "       return\n    fi\n",
+        command_names(), kOwnViews);
     text += "    case $command in\n";
     for (const Command* command : visible_commands()) {
         std::string names;
@@ -87,9 +136,12 @@ std::string bash_script() {
         text += fmt::format("        {}) options='{}' ;;\n", command->name, names);
     }
     text +=
+        "        ?*) options=$(vitrine \"$command\" --help 2>/dev/null | grep -oE -e '--[a-z][a-z-]*' | sort -u) ;;\n"
         "        *) options='--help --version' ;;\n    esac\n"
         "    if [[ $word == -* ]]; then\n        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n        return\n "
-        "   fi\n"
+        "   fi\n    case $command:$position in\n" +
+        bash_argument_cases() +
+        "    esac\n"
         "    COMPREPLY=($(compgen -W \"$(vitrine list --format csv --columns target --no-header 2>/dev/null)\" -- "
         "\"$word\") "
         "$(compgen -f -- \"$word\"))\n"
@@ -126,19 +178,23 @@ std::string zsh_script() {
     for (const Command* command : visible_commands())
         text += fmt::format("        '{}:{}'\n", command->name, zsh_text(command->summary));
     text +=
-        "    )\n    if ((CURRENT == 2)); then _describe command commands; return; fi\n    local command=$words[2]\n"
+        "    )\n    commands+=(${(f)\"$(vitrine views --own --format csv --no-header 2>/dev/null | cut -d, -f1)\"})\n"
+        "    if ((CURRENT == 2)); then _describe command commands; return; fi\n    local command=$words[2]\n"
         "    shift words; ((CURRENT--))\n    case $command in\n";
     for (const Command* command : visible_commands()) {
         text += fmt::format("        {}) _arguments", command->name);
         for (const OptionSpec* option : options_of(*command)) text += zsh_option(*option);
         for (const ArgumentSpec& argument : command->arguments) {
-            const char* action = argument.kind == ArgumentKind::target ? "_vitrine_target" : " ";
+            const std::string words = argument_words(argument);
+            const std::string action = argument.kind == ArgumentKind::target ? "_vitrine_target"
+                                       : words.empty()                       ? " "
+                                                                             : "(" + words + ")";
             text += fmt::format(" '{}:{}:{}'", argument.repeated ? "*" : "", argument.name, action);
             if (argument.repeated) break;  // zsh can tell none of the words after it apart
         }
         text += " ;;\n";
     }
-    return text + "    esac\n}\n_vitrine \"$@\"\n";
+    return text + "        *) _vitrine_target ;;\n    esac\n}\n_vitrine \"$@\"\n";
 }
 
 std::string fish_text(std::string_view text) {
@@ -151,7 +207,11 @@ std::string fish_text(std::string_view text) {
 }
 
 std::string fish_script() {
-    std::string text = "# fish completion for vitrine\n";
+    std::string text =
+        "# fish completion for vitrine\n"
+        "complete -c vitrine -f -n __fish_use_subcommand -a '(vitrine views --own --format csv --no-header 2>/dev/null "
+        "| cut -d, "
+        "-f1)'\n";
     for (const Command* command : visible_commands()) {
         text += fmt::format("complete -c vitrine -f -n __fish_use_subcommand -a {} -d '{}'\n", command->name,
                             fish_text(command->summary));
@@ -163,6 +223,10 @@ std::string fish_script() {
             else if (option->kind == ValueKind::path || option->kind == ValueKind::directory) line += " -r";
             else if (option->kind != ValueKind::flag) line += " -x";
             text += fmt::format("{} -d '{}'\n", line, fish_text(option->doc));
+        }
+        for (const ArgumentSpec& argument : command->arguments) {
+            const std::string words = argument_words(argument);
+            if (!words.empty()) text += fmt::format("complete -c vitrine {} -a '{}'\n", when, words);
         }
         if (command->has_target) {
             text += fmt::format(

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/exit_code.h"
+#include "vitrine/base/text.h"
 
 namespace vitrine::cli {
 namespace {
@@ -104,14 +105,26 @@ std::string usage_line(const Command& command) {
     return text;
 }
 
-std::string help_text() {
+std::string help_text(const OwnViews& own) {
     std::vector<Line> commands;
+    std::vector<Line> views;
+    std::vector<Line> own_views;
     for (const Command* command : all_commands()) {
-        if (!command->hidden) commands.push_back({std::string(command->name), std::string(command->summary)});
+        const Line line{std::string(command->name), std::string(command->summary)};
+        if (!command->hidden) (command->view == nullptr ? commands : views).push_back(line);
+    }
+    for (const auto& view : own.views())
+        own_views.push_back({view->view().name, to_terminal_text(view->view().summary)});
+    for (const UnusedView& unused : own.unused()) {
+        own_views.push_back(
+            {to_terminal_text(unused.name), to_terminal_text(fmt::format("({}: {})", unused.file, unused.why))});
     }
     std::string text = "Look into virtual machines from outside: no agent, no profile, no symbol file.\n\n";
     text += "Usage: vitrine COMMAND [OPTIONS] [TARGET]\n\n";
-    text += examples_section(kRootExamples) + "\nCommands:\n" + two_columns(commands) + '\n';
+    text += examples_section(kRootExamples) + "\nCommands:\n" + two_columns(commands);
+    text += "Views, named queries over the tables:\n" + two_columns(views);
+    if (!own_views.empty()) text += "Your own views:\n" + two_columns(own_views);
+    text += '\n';
     text += two_columns({{std::string(kTargetArgument.name), std::string(kTargetArgument.doc)}}) + '\n';
     for (const OptionGroup* group : {&kQueryGroup, &kOutputGroup, &kAccessGroup, &kGeneralGroup})
         text += option_section(*group);

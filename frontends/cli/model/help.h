@@ -5,10 +5,11 @@
 #include <string_view>
 
 #include "model/command.h"
+#include "views/view_command.h"
 
 namespace vitrine::cli {
 
-[[nodiscard]] std::string help_text();                             // vitrine --help
+[[nodiscard]] std::string help_text(const OwnViews& own = {});     // vitrine --help
 [[nodiscard]] std::string help_text(const Command& command);       // vitrine COMMAND --help
 [[nodiscard]] std::string usage_line(const Command& command);      // "vitrine ps [OPTIONS] TARGET"
 [[nodiscard]] std::string option_label(const OptionSpec& option);  // "-f, --format FORMAT"

@@ -3,6 +3,7 @@
 
 #include "app/exit_code.h"
 #include "model/help.h"
+#include "schema/schema_text.h"
 
 namespace vitrine::cli {
 namespace {
@@ -68,7 +69,8 @@ constexpr Paragraph kProse[] = {
      "are JSON numbers; "
      "addresses are strings such as \"0xffffffff81000000\", because JSON numbers do not hold 64 bits everywhere. csv "
      "is RFC 4180 with "
-     "LF as line end. Tables show the columns that matter most; the other formats give all of them, in the order of "
+     "LF as line end. markdown is a table for a page. Tables show the columns that matter most; json, ndjson and csv "
+     "give all of them, in the order of "
      "vitrine schema."},
     {"Text from a guest",
      "Names, command lines and paths are whatever the guest put there. Bytes that are not UTF-8 become U+FFFD in every "
@@ -90,6 +92,7 @@ constexpr Paragraph kProse[] = {
 constexpr Paragraph kEnvironment[] = {
     {"NO_COLOR", "If set and not empty, no colour unless --color always is given."},
     {"COLUMNS", "The width of tables on a terminal that does not tell its own."},
+    {"XDG_CONFIG_HOME", "Your own views are read from vitrine/views below this directory (default: ~/.config)."},
     {"XDG_CACHE_HOME", "Decoded kernels are kept in vitrine below this directory (default: ~/.cache)."},
 };
 
@@ -150,6 +153,7 @@ std::string man_page(std::string_view version) {
         text += fmt::format(".SS {}\n{}", roff(group->title), man_options(group->options));
     }
     for (const Paragraph& p : kProse) text += fmt::format(".SH {}\n{}\n", upper(p.title), roff(p.text));
+    text += ".SH TABLES\n" + tables_man(all_tables());
     text += ".SH EXIT STATUS\n";
     for (const ExitCodeSpec& spec : exit_codes()) {
         text += fmt::format(".TP\n.B {}\n{}\n", static_cast<int>(spec.code), roff(spec.meaning));
@@ -157,7 +161,8 @@ std::string man_page(std::string_view version) {
     text += ".SH ENVIRONMENT\n";
     for (const Paragraph& p : kEnvironment) text += fmt::format(".TP\n.B {}\n{}\n", roff(p.title), roff(p.text));
     text +=
-        ".SH FILES\n.TP\n.I ~/.cache/vitrine\nWhat was learned of kernels, by build-id; may be removed at any time.\n";
+        ".SH FILES\n.TP\n.I ~/.config/vitrine/views/*.sql\nYour own views: each is a command.\n.TP\n.I "
+        "~/.cache/vitrine\nWhat was learned of kernels, by build-id; may be removed at any time.\n";
     text +=
         ".SH SEE ALSO\n.BR qemu\\-system\\-x86_64 (1),\n.BR virsh (1),\n.BR crash (8),\n.BR pahole (1),\n.BR ps "
         "(1)\n";

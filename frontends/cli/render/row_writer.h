@@ -22,6 +22,7 @@ enum class Format : std::uint8_t {
     json,
     ndjson,
     csv,
+    markdown,
     line,  // of the shell only
 };
 

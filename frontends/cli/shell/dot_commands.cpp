@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "model/suggest.h"
-#include "query/query.h"
+#include "query/glob.h"
 #include "shell/schema_text.h"
 #include "shell/shell.h"
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr auto kSpec = std::to_array<Column>({
     index({"name", ColumnType::text, "name of the module"}),
-    {"size", ColumnType::integer, "bytes of memory it keeps, as /proc/modules"},
+    {"size", ColumnType::integer, "memory it keeps, as /proc/modules", Unit::bytes},
     {"used_by", ColumnType::text, "modules that use it, separated by commas; \"-\" when none; NULL when unknown"},
     {"status", ColumnType::text, "Live, Loading, Unloading, or Unformed"},
     {"address", ColumnType::address, "address of its text"},

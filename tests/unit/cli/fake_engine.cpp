@@ -15,14 +15,14 @@ namespace vitrine::cli::test {
 namespace {
 
 constexpr auto kProcessColumns = std::to_array<Column>({
-    {"pid", ColumnType::integer, "process id"},
+    index({"pid", ColumnType::integer, "process id"}),
     {"name", ColumnType::text, "name"},
     {"cmdline", ColumnType::text, "arguments"},
     {"state", ColumnType::text, "state"},
     {"uid", ColumnType::integer, "user id"},
     {"parent", ColumnType::integer, "process id of the parent"},
     {"threads", ColumnType::integer, "number of threads"},
-    {"start_time", ColumnType::integer, "seconds since the epoch"},
+    {"start_time", ColumnType::integer, "seconds since the epoch", Unit::epoch_seconds},
     {"task", ColumnType::address, "address of struct task_struct"},
 });
 constexpr auto kModuleColumns = std::to_array<Column>({
@@ -31,9 +31,6 @@ constexpr auto kModuleColumns = std::to_array<Column>({
     {"address", ColumnType::address, "address of its text"},
 });
 constexpr auto kExamples = std::to_array<std::string_view>({"vitrine ps qemu:web1"});
-
-const Table kProcesses{{"processes", "Processes of the guest.", kProcessColumns, kExamples}};
-const Table kModules{{"kernel_modules", "Modules of the guest.", kModuleColumns, kExamples}};
 
 class ZeroStore final : public RamStore {
 public:
@@ -90,7 +87,8 @@ private:
 
 class FakeGuest final : public Guest {
 public:
-    FakeGuest(std::unique_ptr<Machine> machine, KernelInfo kernel) : Guest(std::move(machine), std::move(kernel)) {
+    FakeGuest(std::unique_ptr<Machine> machine, KernelInfo kernel, Script& script)
+        : Guest(std::move(machine), std::move(kernel)), script_(script) {
         space_ = std::make_unique<AddressSpace>(machine_->memory(), PagingMode::x86_64_4level, Gpa{0x1000});
         SymbolTableBuilder builder;
         builder.add(Gva{0xffffffff81000000}, "_text", 'T');
@@ -104,9 +102,49 @@ public:
                                 "--symbols VMLINUX gives types");
     }
 
+    Result<WalkReport> give(bool processes, QueryContext& context, RowSink& sink);
+
 private:
+    Script& script_;
     SymbolTable symbols_;
 };
+
+Result<WalkReport> FakeGuest::give(bool processes, QueryContext& context, RowSink& sink) {
+    std::uint64_t used = 0;
+    for (std::size_t i = 0; i < (processes ? kProcessColumns.size() : kModuleColumns.size()); ++i)
+        used |= context.uses(i) ? std::uint64_t{1} << i : 0;
+    script_.used_columns.push_back(used);
+    if (const auto pid = processes ? context.wanted_integer(0) : std::nullopt) script_.wanted_pids.push_back(*pid);
+    script_.rows_while_paused = script_.pauses > script_.resumes;
+    if (script_.on_run) script_.on_run();
+    WalkReport report = script_.report;
+    for (const auto& row : processes ? script_.processes : script_.modules) {
+        ++script_.delivered;
+        if (!sink.row(row)) {
+            report.end = WalkEnd::stopped;
+            return report;
+        }
+    }
+    for (std::size_t i = 0; i < script_.endless_rows; ++i) {
+        ++script_.delivered;
+        if (!sink.row(process(static_cast<std::int64_t>(i), 0, "endless", std::string(200, 'x')))) {
+            report.end = WalkEnd::stopped;
+            return report;
+        }
+    }
+    for (const Diagnostic& diagnostic : script_.diagnostics) sink.diagnostic(diagnostic);
+    if (script_.run_error) return script_.run_error();
+    return report;
+}
+
+template <bool processes>
+Result<WalkReport> generate(Guest& guest, QueryContext& context, RowSink& sink) {
+    return static_cast<FakeGuest&>(guest).give(processes, context, sink);
+}
+constexpr auto kProcessGenerators = std::to_array<Generator>({{"", generate<true>}});
+constexpr auto kModuleGenerators = std::to_array<Generator>({{"", generate<false>}});
+const Table kProcesses{{"processes", "Processes of the guest.", kProcessColumns, kExamples}, kProcessGenerators};
+const Table kModules{{"kernel_modules", "Modules of the guest.", kModuleColumns, kExamples}, kModuleGenerators};
 
 KernelInfo kernel_info() {
     KernelInfo kernel;
@@ -152,38 +190,12 @@ Result<std::unique_ptr<Guest>> FakeEngine::attach(std::unique_ptr<Machine> machi
     script_.attach_options.progress.reset();
     if (options.progress) (*options.progress)("find page tables", 0.5);
     if (script_.attach_error) return script_.attach_error();
-    return std::make_unique<FakeGuest>(std::move(machine), kernel_info());
+    return std::make_unique<FakeGuest>(std::move(machine), kernel_info(), script_);
 }
 
 std::span<const Table* const> FakeEngine::tables() const {
     static constexpr std::array<const Table*, 2> kTables{&kProcesses, &kModules};
     return kTables;
-}
-
-Result<WalkReport> FakeEngine::run(const Table& table, Guest&, QueryContext& context, RowSink& sink) {
-    std::uint64_t used = 0;
-    for (std::size_t i = 0; i < table.spec.columns.size(); ++i) used |= context.uses(i) ? std::uint64_t{1} << i : 0;
-    script_.used_columns.push_back(used);
-    script_.rows_while_paused = script_.pauses > script_.resumes;
-    if (script_.on_run) script_.on_run();
-    WalkReport report = script_.report;
-    for (const auto& row : &table == &kProcesses ? script_.processes : script_.modules) {
-        ++script_.delivered;
-        if (!sink.row(row)) {
-            report.end = WalkEnd::stopped;
-            return report;
-        }
-    }
-    for (std::size_t i = 0; i < script_.endless_rows; ++i) {
-        ++script_.delivered;
-        if (!sink.row(process(static_cast<std::int64_t>(i), 0, "endless", std::string(200, 'x')))) {
-            report.end = WalkEnd::stopped;
-            return report;
-        }
-    }
-    for (const Diagnostic& diagnostic : script_.diagnostics) sink.diagnostic(diagnostic);
-    if (script_.run_error) return script_.run_error();
-    return report;
 }
 
 TemporaryFile::TemporaryFile() : fd_(memfd_create("vitrine-test", MFD_CLOEXEC)) {}

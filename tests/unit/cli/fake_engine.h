@@ -30,6 +30,7 @@ struct Script {
     AttachOptions attach_options;
     OpenOptions open_options;
     std::vector<std::uint64_t> used_columns;
+    std::vector<std::int64_t> wanted_pids;  // keys that were looked up
 
     // SQL. The answer to every statement: by default one row, {1, "init", 0xffff888000000001}.
     using Answer = std::function<Result<QueryReport>(std::string_view sql, ResultSink& sink)>;
@@ -54,7 +55,6 @@ public:
     Result<std::unique_ptr<Machine>> open(const Target& target, const OpenOptions& options) override;
     Result<std::unique_ptr<Guest>> attach(std::unique_ptr<Machine> machine, const AttachOptions& options) override;
     [[nodiscard]] std::span<const Table* const> tables() const override;
-    Result<WalkReport> run(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) override;
     Result<std::unique_ptr<Database>> open_database(std::vector<NamedGuest> guests) override;
 
 private:

@@ -1,4 +1,4 @@
-#include "query/row_filter.h"
+#include "query/glob.h"
 
 #include <optional>
 
@@ -55,15 +55,6 @@ bool glob_match(std::string_view pattern, std::string_view text) {
     }
     while (p < pattern.size() && pattern[p] == '*') ++p;
     return p == pattern.size();
-}
-
-bool RowFilter::accepts(const Value& value) const {
-    if (const auto* number = std::get_if<std::int64_t>(&wanted)) {
-        const auto* have = std::get_if<std::int64_t>(&value);
-        return have != nullptr && *have == *number;
-    }
-    const auto* have = std::get_if<std::string>(&value);
-    return have != nullptr && glob_match(std::get<std::string>(wanted), *have);
 }
 
 }  // namespace vitrine::cli

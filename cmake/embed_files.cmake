@@ -1,0 +1,15 @@
+# vitrine_embed_files(OUTPUT FILE FUNCTION NAME FILES ...): writes a source file whose function vitrine::cli::NAME() gives the texts of
+# the files, by their names without folder. Done anew whenever one of them changes.
+function(vitrine_embed_files)
+  cmake_parse_arguments(ARG "" "OUTPUT;FUNCTION" "FILES" ${ARGN})
+  set(entries "")
+  foreach(file IN LISTS ARG_FILES)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(READ ${file} text)
+    get_filename_component(name ${file} NAME)
+    string(APPEND entries "    {\"${name}\", R\"vitrine_file(${text})vitrine_file\"},\n")
+  endforeach()
+  set(embedded_function ${ARG_FUNCTION})
+  set(embedded_entries "${entries}")
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/embedded_files.cpp.in ${ARG_OUTPUT} @ONLY)
+endfunction()

@@ -1,0 +1,131 @@
+#include "views/run_view.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "app/interrupt.h"
+#include "commands/symbol_lookup.h"
+#include "query/ask.h"
+#include "views/sql_scan.h"
+
+namespace vitrine::cli {
+namespace {
+
+Hint hint_for(Unit unit) {
+    switch (unit) {
+        case Unit::bytes: return Hint::bytes;
+        case Unit::epoch_seconds: return Hint::time;
+        case Unit::none:
+        case Unit::pages:
+        case Unit::seconds:
+        case Unit::nanoseconds: break;
+    }
+    return Hint::none;
+}
+
+// Rows as they come, in the format of the session.
+class WritingSink final : public ResultSink {
+public:
+    WritingSink(Session& session, std::span<const std::string> names) : session_(session), names_(names) {}
+
+    void columns(std::span<const ResultColumn> columns) override {
+        std::vector<OutputColumn> output;
+        for (std::size_t i = 0; i < columns.size() && i < names_.size(); ++i)
+            output.push_back({names_[i], columns[i].type, hint_for(columns[i].unit)});
+        writer_ = make_row_writer(session_.out(), session_.style(), output);
+    }
+    bool row(std::span<const Value> values) override {
+        if (interrupted()) return false;
+        ++rows_;
+        writer_->row(values);
+        return session_.out().ok();
+    }
+    void finish() {
+        if (writer_ != nullptr) writer_->finish();
+    }
+    // What came before a failure is shown in tables; the other formats must not look complete.
+    void break_off() {
+        if (session_.settings().format == Format::table && rows_ > 0) finish();
+    }
+
+private:
+    Session& session_;
+    std::span<const std::string> names_;
+    std::unique_ptr<RowWriter> writer_;
+    std::size_t rows_ = 0;
+};
+
+class CountSink final : public ResultSink {
+public:
+    void columns(std::span<const ResultColumn>) override {}
+    bool row(std::span<const Value> values) override {
+        if (const auto* number = std::get_if<std::int64_t>(&values[0])) count = static_cast<std::uint64_t>(*number);
+        return true;
+    }
+    std::uint64_t count = 0;
+};
+
+// All rows that the view has when nothing is left out.
+std::uint64_t count_all(Question& question, const View& view) {
+    std::vector<std::string> order;
+    CountSink counted;
+    const std::string sql = fmt::format("SELECT count(*) FROM (\n{}\n)", number_parameters(view.sql, order));
+    const std::vector<Value> nothing(order.size());
+    return question.ask(sql, nothing, false, counted) ? counted.count : 0;
+}
+
+std::string tables_read(const QueryReport& report) {
+    std::string names;
+    for (const TableReading& reading : report.readings) names += (names.empty() ? "" : ", ") + reading.table;
+    return names;
+}
+
+int fail(Session& session, const View& view, const Error& error) {
+    if (error.code == Errc::limit) {
+        session.messages().error(error.to_string(), "fewer --columns need less; vitrine sql can be given other limits");
+        return kExitPartial;
+    }
+    if (view.file.empty() || error.code != Errc::usage) return session.fail(error, Phase::query);
+    session.messages().error(fmt::format("{}: {}", view.file, error.to_string()), error.hint());
+    return kExitUsage;
+}
+
+int run_query(Session& session, const View& view, const ViewQuery& query, Question& question, bool paused,
+              bool strict) {
+    WritingSink sink(session, query.columns);
+    auto answer = question.ask(query.sql, query.parameters, paused, sink);
+    if (!answer) {
+        sink.break_off();
+        return fail(session, view, answer.error());
+    }
+    const bool nothing = answer->report.rows == 0 && answer->rows_read() == 0;
+    if (const Error* failure = answer->failure(); nothing && failure != nullptr) return fail(session, view, *failure);
+    Expectation expected{tables_read(answer->report), view.never_empty, query.has_conditions, answer->rows_read()};
+    // A key that is looked up tells nothing of the others: are there any?
+    if (nothing && query.has_conditions) expected.there = count_all(question, view);
+    if (!fails_empty(*answer, expected)) sink.finish();
+    session.out().flush();  // rows before what is said about them
+    return conclude(session, *answer, expected, strict);
+}
+
+}  // namespace
+
+int run_view(Session& session, const View& view, const Arguments& arguments) {
+    if (view.needs_registers && !session.settings().use_registers) {
+        return session.usage(
+            fmt::format("vitrine {} reads registers: --no-registers leaves nothing to show", view.name));
+    }
+    for (const ViewOption& option : view.options) {
+        if (option.answered_by_program && arguments.has(option.name)) return look_up_symbol(session, arguments);
+    }
+    const auto query = make_view_query(session, view, arguments);
+    if (!query) return query.error();
+    auto guest = session.attach(arguments.text("TARGET"));
+    if (!guest) return guest.error();
+    auto question = Question::open(session, arguments.text("TARGET"), **guest);
+    if (!question) return question.error();
+    return run_query(session, view, *query, *question, arguments.has("--paused"), arguments.has("--strict"));
+}
+
+}  // namespace vitrine::cli

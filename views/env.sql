@@ -1,0 +1,12 @@
+-- @summary List the environment variables of a guest's processes
+-- @description As each process was started with them: /proc/PID/environ inside the guest.
+-- @option --pid -p number N: only of the process with this id
+-- @where pid = :pid
+-- @option --key -k glob GLOB: only variables whose name matches the shell pattern
+-- @where key GLOB :key
+-- @argument PID --pid: only of this process, as --pid
+-- @columns pid, key, value
+-- @example vitrine env qemu:web1 812 # of one process
+-- @example vitrine env qemu:web1 --key LD_PRELOAD # who was started with a library put in front of all others
+-- @example vitrine env memory.img --key 'AWS_*' --format json # credentials that lie in memory
+SELECT * FROM process_envs

@@ -1,0 +1,16 @@
+-- @summary List the memory mappings of a guest's processes
+-- @description As /proc/PID/maps inside the guest, of one process or of all.
+-- @option --pid -p number N: only of the process with this id
+-- @where pid = :pid
+-- @option --path glob GLOB: only mappings whose path matches the shell pattern
+-- @where path GLOB :path
+-- @option --permissions glob GLOB: only mappings whose permissions match: 'rwx*'
+-- @where permissions GLOB :permissions
+-- @argument PID --pid: only of this process, as --pid
+-- @columns pid, start, end, size, permissions, offset, path
+-- @show offset: printf('%x', offset)
+-- @never-empty
+-- @example vitrine maps qemu:web1 812 # as cat /proc/812/maps
+-- @example vitrine maps qemu:web1 --path '*libcrypto*' # who has a library mapped
+-- @example vitrine maps memory.img --permissions 'rwx*' # memory that can be written and run
+SELECT * FROM process_memory_map

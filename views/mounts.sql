@@ -1,0 +1,12 @@
+-- @summary List the mounted file systems of a guest
+-- @description As findmnt inside the guest, of every mount namespace.
+-- @option --type -t glob GLOB: only file systems of a type that matches: ext4, 'fuse*'
+-- @where type GLOB :type
+-- @option --path glob GLOB: only mount points that match the shell pattern
+-- @where path GLOB :path
+-- @columns device, path, type, options, root, mount_namespace
+-- @never-empty
+-- @example vitrine mounts qemu:web1 # as cat /proc/mounts inside the guest
+-- @example vitrine mounts qemu:web1 --type overlay # the layers of containers
+-- @example vitrine mounts memory.img --columns path,blocks,blocks_free,blocks_size # as df
+SELECT * FROM mounts

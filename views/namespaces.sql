@@ -1,0 +1,12 @@
+-- @summary List the namespaces of a guest's processes
+-- @description As lsns inside the guest: processes with the same number share the namespace.
+-- @option --pid -p number N: only of the process with this id
+-- @where pid = :pid
+-- @argument PID --pid: only of this process, as --pid
+-- @columns pid, mnt_namespace, pid_namespace, net_namespace, ipc_namespace, uts_namespace, user_namespace, cgroup_namespace
+-- @sort pid
+-- @never-empty
+-- @example vitrine namespaces qemu:web1 # of every process
+-- @example vitrine namespaces qemu:web1 812 # as ls -l /proc/812/ns
+-- @example vitrine namespaces memory.img --sort net_namespace --columns net_namespace,pid # who shares a network
+SELECT * FROM process_namespaces

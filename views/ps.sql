@@ -1,0 +1,16 @@
+-- @summary List the processes of a guest
+-- @description Kernel threads and processes without a command line show their name in brackets.
+-- @option --pid -p number N: only the process with this id
+-- @where pid = :pid
+-- @option --name glob GLOB: only processes whose name matches the shell pattern
+-- @where name GLOB :name
+-- @option --uid -u number N: only processes of this user id
+-- @where uid = :uid
+-- @columns pid, parent, uid, state, threads, start_time, name, cmdline
+-- @show cmdline: coalesce(nullif(cmdline, ''), '[' || name || ']', cmdline)
+-- @sort pid
+-- @never-empty
+-- @example vitrine ps qemu:web1 # every process of a running guest
+-- @example vitrine ps memory.img --name 'ssh*' --columns pid,uid,cmdline # some processes, some columns
+-- @example vitrine ps qemu:4711 --paused --format json # one consistent picture, for a program
+SELECT * FROM processes

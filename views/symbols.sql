@@ -1,0 +1,14 @@
+-- @summary List or look up the kernel symbols of a guest
+-- @description As in the guest's own /proc/kallsyms: of the kernel and of its modules, decoded from memory.
+-- @option --name glob GLOB: only symbols whose name matches the shell pattern
+-- @where name GLOB :name
+-- @option --module glob GLOB: only symbols of modules that match
+-- @where module GLOB :module
+-- @option --address -a address ADDRESS: the symbol at or below this address, and the distance
+-- @answered-by-program
+-- @columns address, type, name, module
+-- @never-empty
+-- @example vitrine symbols qemu:web1 --name 'sys_call*' # symbols whose name matches
+-- @example vitrine symbols qemu:web1 --address 0xffffffff81001234 # what lies at an address
+-- @example vitrine symbols memory.img --module ext4 --format csv # the symbols of one module
+SELECT * FROM symbols

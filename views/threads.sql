@@ -1,0 +1,12 @@
+-- @summary List the threads of a guest
+-- @option --pid -p number N: only threads of the process with this id
+-- @where pid = :pid
+-- @option --name glob GLOB: only threads whose name matches the shell pattern
+-- @where name GLOB :name
+-- @columns pid, tid, state, uid, name
+-- @sort pid
+-- @never-empty
+-- @example vitrine threads qemu:web1 # every thread of every process
+-- @example vitrine threads qemu:web1 --pid 812 # the threads of one process
+-- @example vitrine threads core.elf --format csv # for a spreadsheet, every column
+SELECT * FROM process_threads

@@ -1,0 +1,12 @@
+-- @summary List the types of a guest's kernel and its modules
+-- @description What `vitrine types TARGET` lists; with a TYPE it shows that one.
+-- @option --name glob GLOB: list only types whose name matches the shell pattern
+-- @where name GLOB :name
+-- @option --module glob NAME: list only this module's
+-- @where module GLOB :module
+-- @columns kind, size, name, module
+-- Sizes of types are exact.
+-- @show size: size + 0
+-- @never-empty
+-- @example vitrine types memory.img --name 'sk_*' # the names of types that match
+SELECT * FROM types
