@@ -69,7 +69,7 @@ def test_recording_of_an_image(vitrine, images, form, tmp_path, record_property)
 @pytest.mark.guests("k61", "k7")
 def test_recording_of_few_tables_is_smaller_and_says_what_it_lacks(vitrine, images, tmp_path):
     few, everything = tmp_path / "few", tmp_path / "all"
-    record(vitrine, images.elf, few, "--query", "vcpus")
+    record(vitrine, images.elf, few, "--", "vcpus")
     record(vitrine, images.elf, everything)
     assert few.stat().st_size < everything.stat().st_size
     assert few.stat().st_size < MOST_OF_FEW
@@ -86,7 +86,7 @@ def test_recording_of_few_tables_is_smaller_and_says_what_it_lacks(vitrine, imag
 @pytest.mark.guests("k61")
 def test_damaged_recordings_are_refused(vitrine, images, tmp_path):
     path = tmp_path / "it.rec"
-    record(vitrine, images.elf, path, "--query", "vcpus")
+    record(vitrine, images.elf, path, "--", "vcpus")
     good = path.read_bytes()
     for name, content in (("cut", good[:-1]), ("half", good[:len(good) // 2]), ("longer", good + b"\0"),
                           ("garbled", good[:200] + bytes([good[200] ^ 1]) + good[201:])):
@@ -98,7 +98,7 @@ def test_damaged_recordings_are_refused(vitrine, images, tmp_path):
     # A recording can be recorded, but not over itself.
     assert vitrine("record", path, "-o", path, "--force").returncode == 2
     assert path.read_bytes() == good
-    record(vitrine, path, tmp_path / "again", "--query", "vcpus")
+    record(vitrine, path, tmp_path / "again", "--", "vcpus")
     assert answer(vitrine, "vcpus", tmp_path / "again") == answer(vitrine, "vcpus", path)
 
 

@@ -8,8 +8,8 @@ namespace vitrine::cli {
 
 std::span<const Command* const> all_commands() {
     static const std::vector<const Command*> kCommands = [] {
-        std::vector<const Command*> commands{&kListCommand, &kInfoCommand, &kPstreeCommand, &kTypesCommand,
-                                             &kStructCommand, &kIdentifyCommand};
+        std::vector<const Command*> commands{&kListCommand,  &kInfoCommand,   &kPstreeCommand,
+                                             &kTypesCommand, &kStructCommand, &kIdentifyCommand};
         const auto is_taken = [&](std::string_view name) {
             return std::any_of(commands.begin(), commands.end(),
                                [&](const Command* command) { return command->name == name; });

@@ -2,7 +2,6 @@
 
 #include "commands/commands.h"
 #include "commands/type_lookup.h"
-#include "query/query.h"
 #include "vitrine/guest/identify.h"
 
 namespace vitrine::cli {

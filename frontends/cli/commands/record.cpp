@@ -5,10 +5,9 @@
 #include <optional>
 
 #include "app/interrupt.h"
-#include "query/pause.h"
 #include "commands/commands.h"
-#include "model/suggest.h"
-#include "query/query.h"
+#include "query/find_table.h"
+#include "query/pause.h"
 #include "vitrine/machine/recorder.h"
 
 namespace vitrine::cli {
@@ -16,79 +15,73 @@ namespace {
 
 constexpr Example kExamples[] = {
     {"vitrine record qemu:web1 -o web1.rec --paused", "every table, of one moment"},
-    {"vitrine record memory.img -o ps.rec --query processes,kernel_modules", "what answers two tables, no more"},
+    {"vitrine record memory.img -o ps.rec -- processes 'SELECT sym(address) FROM symbols LIMIT 1'",
+     "what answers a table and a question, no more"},
     {"vitrine ps web1.rec", "a recording is a target like any other"},
+};
+
+constexpr ArgumentSpec kArguments[] = {
+    {"TARGET", "as for every command; vitrine --help lists the forms", ArgumentKind::target},
+    {"QUERY",
+     "what it shall have the answer to: SQL, or the name of a table; default: every table",
+     ArgumentKind::text,
+     false,
+     {},
+     true},
 };
 
 constexpr OptionSpec kOptions[] = {
     {"--output", "-o", "FILE", "the recording; it holds memory of the guest, so keep it as an image", ValueKind::path},
-    {"--query", "", "A,B,...", "what it shall have the answers to: tables (default: all)", ValueKind::text},
     {"--paused", "", "", "pause the guest meanwhile, then let it run on", ValueKind::flag},
     {"--force", "", "", "replace FILE if it exists", ValueKind::flag},
 };
 
 struct Question {
-    std::string text;
-    const Table* table = nullptr;
+    std::string text;  // as it was asked
+    std::string sql;
     bool wanted = true;  // by name: then it must have an answer
 };
 
-OrExit<std::vector<Question>> questions(Session& session, std::string_view list) {
+OrExit<std::vector<Question>> questions(Session& session, std::span<const std::string> asked) {
+    const auto whole = [](std::string_view table) { return fmt::format("SELECT * FROM {}", table); };
     std::vector<Question> all;
-    if (list.empty()) {
+    if (asked.empty()) {
         for (const Table* table : session.engine().tables())
-            all.push_back({std::string(table->spec.name), table, false});
-        return all;
+            all.push_back({std::string(table->spec.name), whole(table->spec.name), false});
     }
-    while (!list.empty()) {
-        const std::string_view name = list.substr(0, list.find(','));
-        list.remove_prefix(std::min(name.size() + 1, list.size()));
-        const Table* table = find_table(session, name);
-        if (table == nullptr) {
-            std::vector<std::string_view> names;
-            for (const Table* known : session.engine().tables()) names.push_back(known->spec.name);
-            const std::string_view near = nearest(name, names);
-            return tl::make_unexpected(session.usage(
-                fmt::format("there is no table '{}'", name),
-                near.empty() ? "vitrine schema lists the tables" : fmt::format("did you mean {}?", near)));
+    for (const std::string& text : asked) {
+        const bool is_name = text.find_first_of(" \t\n(") == std::string::npos;
+        if (is_name && find_table(session, text) == nullptr) {
+            return tl::make_unexpected(unknown_table(session, text));
         }
-        all.push_back({std::string(name), table, true});
+        all.push_back({text, is_name ? whole(text) : text, true});
     }
     return all;
 }
 
-// Asks one question for what it reads. Rows are not kept.
-Result<Outcome> ask(Session& session, Guest& guest, const Question& question) {
-    Outcome outcome;
-    struct Sink final : RowSink {
-        explicit Sink(Outcome& o) : outcome(o) {}
-        bool row(std::span<const Value>) override {
-            ++outcome.rows;
-            return !interrupted();
-        }
-        void diagnostic(Diagnostic diagnostic) override {
-            if (diagnostic.severity != Severity::info) ++outcome.diagnostic_count;
-        }
-        Outcome& outcome;
-    } sink(outcome);
-    QueryContext context;
-    outcome.report = VITRINE_TRY(session.engine().run(*question.table, guest, context, sink));
-    return outcome;
-}
+// Rows are not kept.
+struct Dropped final : ResultSink {
+    void columns(std::span<const ResultColumn>) override {}
+    bool row(std::span<const Value>) override { return !interrupted(); }
+};
 
 OrExit<void> ask_all(Session& session, Guest& guest, const std::vector<Question>& all) {
+    auto database = session.engine().open_database({{"guest", guest}});
+    if (!database) return tl::make_unexpected(session.fail(database.error(), Phase::sql));
     for (const Question& question : all) {
-        const auto outcome = ask(session, guest, question);
+        Dropped rows;
+        const auto report = (*database)->query(question.sql, {}, rows);
         if (interrupted()) return tl::make_unexpected(kExitInterrupted);
-        if (!outcome) {
-            if (question.wanted || outcome.error().code != Errc::unsupported)
-                return tl::make_unexpected(session.fail(outcome.error(), Phase::query));
-            session.messages().note(fmt::format("{}: {}", question.text, outcome.error().to_string()));
-        } else if (!outcome->complete()) {
-            session.messages().note(fmt::format("{}: the recorded answer may be incomplete: {}, {} rows, {} remarks",
-                                                question.text, to_string(outcome->report.end), outcome->rows,
-                                                outcome->diagnostic_count));
+        if (!report) return tl::make_unexpected(session.fail(report.error(), Phase::sql));
+        for (const TableReading& reading : report->readings) {
+            if (!reading.failure) continue;
+            if (question.wanted || reading.failure->code != Errc::unsupported)
+                return tl::make_unexpected(session.fail(*reading.failure, Phase::query));
         }
+        if (report->complete()) continue;
+        session.messages().note(fmt::format(
+            "{}: the recorded answer may be incomplete: {}", question.text,
+            report->diagnostics.empty() ? "a walk did not reach its end" : report->diagnostics.front().text));
     }
     return {};
 }
@@ -97,7 +90,7 @@ OrExit<void> ask_all(Session& session, Guest& guest, const std::vector<Question>
 OrExit<std::unique_ptr<Guest>> attach_anew(Session& session, Recorder& recorder) {
     Settings settings = session.settings();
     settings.use_cache = false;
-    Session anew(session.engine(), session.out(), session.messages(), settings);
+    Session anew(session.engine(), session.out(), session.messages(), session.in_fd(), settings, session.own_views());
     auto guest = anew.attach(recorder.machine());
     if (!guest) return tl::make_unexpected(session.fail(guest.error(), Phase::attach));
     return std::move(*guest);
@@ -143,7 +136,7 @@ int run(Session& session, const Arguments& arguments) {
     const std::string path(arguments.text("--output"));
     const Recorder::SaveOptions options{arguments.has("--force")};
     if (path.empty()) return session.usage("vitrine record needs a file to write: -o FILE");
-    const auto all = questions(session, arguments.text("--query"));
+    const auto all = questions(session, arguments.list("QUERY"));
     if (!all) return all.error();
     if (auto free = check_recording_path(path, options); !free) return session.fail(free.error(), Phase::query);
 
@@ -173,7 +166,7 @@ const Command kRecordCommand{
     .summary = "Record what answers are made from: the touched pages of a guest, and its registers",
     .description =
         "FILE is a TARGET and gives the same answers. A guest that runs on may be torn across pages: --paused.",
-    .arguments = {&kTargetArgument, 1},
+    .arguments = kArguments,
     .options = kOptions,
     .examples = kExamples,
     .run = run,

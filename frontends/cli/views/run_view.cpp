@@ -19,6 +19,7 @@ Hint hint_for(Unit unit) {
         case Unit::none:
         case Unit::pages:
         case Unit::seconds:
+        case Unit::milliseconds:
         case Unit::nanoseconds: break;
     }
     return Hint::none;

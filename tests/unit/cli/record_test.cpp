@@ -56,9 +56,9 @@ TEST_F(Record, AsksEveryTableForAllColumnsWithoutTheCache) {
 }
 
 TEST_F(Record, AsksTheTablesThatAreNamed) {
-    EXPECT_EQ(record({"--query", "kernel_modules"}).code, 0);
+    EXPECT_EQ(record({"kernel_modules"}).code, 0);
     EXPECT_EQ(script.used_columns, std::vector<std::uint64_t>{7});
-    const Ran wrong = record({"--force", "--query", "kernel_modules,proceses"});
+    const Ran wrong = record({"--force", "kernel_modules", "proceses"});
     EXPECT_EQ(wrong.code, 2);
     EXPECT_THAT(wrong.err, HasSubstr("did you mean processes?"));
     EXPECT_EQ(run(script, {"record", "qemu:web1"}).code, 2) << "no file named";
@@ -79,7 +79,7 @@ TEST_F(Record, FailuresLeaveNoFile) {
     script.run_error = [] { return Error::make(Errc::stale, Origin::source, "reading the task list"); };
     EXPECT_EQ(record({}).code, 3);
     script.run_error = [] { return Error::with_text(Errc::unsupported, Origin::source, "no such thing here"); };
-    EXPECT_NE(record({"--query", "processes"}).code, 0) << "asked for by name";
+    EXPECT_NE(record({"processes"}).code, 0) << "asked for by name";
     EXPECT_EQ(files(), 0u);
     const Ran ran = record({});
     EXPECT_EQ(ran.code, 0) << "all tables: those that this machine has";
@@ -105,7 +105,7 @@ TEST_F(Record, PausesForAllOfTheReadingAndGoesOnInAnyCase) {
 
 TEST_F(Record, AnIncompleteAnswerIsSaid) {
     script.report.end = WalkEnd::inconsistent;
-    const Ran ran = record({"--query", "processes"});
+    const Ran ran = record({"processes"});
     EXPECT_EQ(ran.code, 0);
     EXPECT_THAT(ran.err, HasSubstr("processes: the recorded answer may be incomplete"));
 }
