@@ -56,6 +56,7 @@ public:
 
 std::unique_ptr<RowWriter> make_row_writer(Output& output, const Style& style, std::span<const OutputColumn> columns);
 
+[[nodiscard]] Hint hint_of(Unit unit);
 // How a table shows a value: one line, safe for a terminal. NULL is "-".
 [[nodiscard]] std::string table_text(const Value& value, Hint hint);
 [[nodiscard]] std::string csv_field(const Value& value);

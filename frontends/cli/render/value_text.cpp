@@ -52,6 +52,11 @@ std::string time_text(std::int64_t seconds) {
     return fmt::format("{:%Y-%m-%d %H:%M:%S}", parts);
 }
 
+Hint hint_of(Unit unit) {
+    if (unit == Unit::bytes) return Hint::bytes;
+    return unit == Unit::epoch_seconds ? Hint::time : Hint::none;
+}
+
 std::string table_text(const Value& value, Hint hint) {
     struct Visitor {
         Hint hint;

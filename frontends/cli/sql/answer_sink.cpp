@@ -24,11 +24,6 @@ void make_unique_names(std::vector<OutputColumn>& columns) {
     }
 }
 
-Hint hint_of(Unit unit) {
-    if (unit == Unit::bytes) return Hint::bytes;
-    return unit == Unit::epoch_seconds ? Hint::time : Hint::none;
-}
-
 }  // namespace
 
 void AnswerSink::columns(std::span<const ResultColumn> columns) {

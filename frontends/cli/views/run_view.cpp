@@ -12,19 +12,6 @@
 namespace vitrine::cli {
 namespace {
 
-Hint hint_for(Unit unit) {
-    switch (unit) {
-        case Unit::bytes: return Hint::bytes;
-        case Unit::epoch_seconds: return Hint::time;
-        case Unit::none:
-        case Unit::pages:
-        case Unit::seconds:
-        case Unit::milliseconds:
-        case Unit::nanoseconds: break;
-    }
-    return Hint::none;
-}
-
 // Rows as they come, in the format of the session.
 class WritingSink final : public ResultSink {
 public:
@@ -33,7 +20,7 @@ public:
     void columns(std::span<const ResultColumn> columns) override {
         std::vector<OutputColumn> output;
         for (std::size_t i = 0; i < columns.size() && i < names_.size(); ++i)
-            output.push_back({names_[i], columns[i].type, hint_for(columns[i].unit)});
+            output.push_back({names_[i], columns[i].type, hint_of(columns[i].unit)});
         writer_ = make_row_writer(session_.out(), session_.style(), output);
     }
     bool row(std::span<const Value> values) override {
