@@ -6,7 +6,7 @@
 -- @where path GLOB :path
 -- @columns device, path, type, options, root, mount_namespace
 -- @never-empty
--- @example vitrine mounts qemu:web1 # as cat /proc/mounts inside the guest
+-- @example vitrine mounts qemu:web1 # as /proc/mounts there
 -- @example vitrine mounts qemu:web1 --type overlay # the layers of containers
 -- @example vitrine mounts memory.img --columns path,blocks,blocks_free,blocks_size # as df
 SELECT * FROM mounts

@@ -45,8 +45,7 @@ TEST_F(Record, AsksEveryTableForAllColumnsWithoutTheCache) {
     EXPECT_EQ(ran.code, 0) << ran.err;
     EXPECT_EQ(ran.out, "");
     EXPECT_THAT(ran.err, HasSubstr(file()));
-    ASSERT_EQ(script.used_columns.size(), 2u);
-    EXPECT_EQ(script.used_columns[0], 0x1ffu);
+    EXPECT_EQ(script.statements, (std::vector<std::string>{"SELECT * FROM processes", "SELECT * FROM kernel_modules"}));
     EXPECT_FALSE(script.attach_options.use_cache);
     EXPECT_EQ(script.pauses, 0);
     const auto machine = open_machine({TargetKind::file, file()}, {});
@@ -57,11 +56,16 @@ TEST_F(Record, AsksEveryTableForAllColumnsWithoutTheCache) {
 
 TEST_F(Record, AsksTheTablesThatAreNamed) {
     EXPECT_EQ(record({"kernel_modules"}).code, 0);
-    EXPECT_EQ(script.used_columns, std::vector<std::uint64_t>{7});
+    EXPECT_EQ(script.statements, std::vector<std::string>{"SELECT * FROM kernel_modules"});
     const Ran wrong = record({"--force", "kernel_modules", "proceses"});
     EXPECT_EQ(wrong.code, 2);
     EXPECT_THAT(wrong.err, HasSubstr("did you mean processes?"));
     EXPECT_EQ(run(script, {"record", "qemu:web1"}).code, 2) << "no file named";
+}
+
+TEST_F(Record, AsksQuestionsInSql) {
+    EXPECT_EQ(record({"SELECT pid FROM processes"}).code, 0);
+    EXPECT_EQ(script.statements, std::vector<std::string>{"SELECT pid FROM processes"});
 }
 
 TEST_F(Record, ReplacesAFileOnlyIfTold) {
@@ -70,30 +74,44 @@ TEST_F(Record, ReplacesAFileOnlyIfTold) {
     EXPECT_EQ(refused.code, 2);
     EXPECT_THAT(refused.err, HasSubstr("--force"));
     EXPECT_EQ(fs::file_size(file()), 8u);
-    EXPECT_TRUE(script.used_columns.empty()) << "nothing is read for nothing";
+    EXPECT_TRUE(script.statements.empty()) << "nothing is read for nothing";
     EXPECT_EQ(record({"--force"}).code, 0);
     EXPECT_GT(fs::file_size(file()), 8u);
 }
 
 TEST_F(Record, FailuresLeaveNoFile) {
-    script.run_error = [] { return Error::make(Errc::stale, Origin::source, "reading the task list"); };
+    script.on_query = [](std::string_view, ResultSink&) -> Result<QueryReport> {
+        return Error::make(Errc::stale, Origin::source, "reading the task list");
+    };
     EXPECT_EQ(record({}).code, 3);
-    script.run_error = [] { return Error::with_text(Errc::unsupported, Origin::source, "no such thing here"); };
+    script.on_query = [](std::string_view, ResultSink&) -> Result<QueryReport> {
+        QueryReport report;
+        report.readings.emplace_back().failure = Error::with_text(Errc::unsupported, Origin::source,
+                                                                  "no such thing here");
+        report.diagnostics.push_back({Severity::error, "processes", "no such thing here"});
+        report.diagnostic_count = 1;
+        return report;
+    };
     EXPECT_NE(record({"processes"}).code, 0) << "asked for by name";
     EXPECT_EQ(files(), 0u);
     const Ran ran = record({});
     EXPECT_EQ(ran.code, 0) << "all tables: those that this machine has";
-    EXPECT_THAT(ran.err, HasSubstr("processes: no such thing here"));
+    EXPECT_THAT(ran.err, HasSubstr("no such thing here"));
 }
 
 TEST_F(Record, PausesForAllOfTheReadingAndGoesOnInAnyCase) {
-    script.on_run = [&] { EXPECT_EQ(script.pauses, script.resumes + 1); };
+    script.on_query = [&](std::string_view, ResultSink&) -> Result<QueryReport> {
+        EXPECT_EQ(script.pauses, script.resumes + 1);
+        return QueryReport();
+    };
     const Ran ran = record({"--paused"});
     EXPECT_EQ(ran.code, 0) << ran.err;
     EXPECT_EQ(script.pauses, 1);
     EXPECT_EQ(script.resumes, 1);
     EXPECT_THAT(ran.err, HasSubstr("the guest was paused for"));
-    script.run_error = [] { return Error::make(Errc::fault, Origin::table, "reading the task list"); };
+    script.on_query = [](std::string_view, ResultSink&) -> Result<QueryReport> {
+        return Error::make(Errc::fault, Origin::table, "reading the task list");
+    };
     EXPECT_NE(record({"--paused", "--force"}).code, 0);
     script.attach_error = [] { return Error::make(Errc::not_found, Origin::guest, "no kernel"); };
     EXPECT_EQ(record({"--paused", "--force"}).code, 4);
@@ -104,7 +122,11 @@ TEST_F(Record, PausesForAllOfTheReadingAndGoesOnInAnyCase) {
 }
 
 TEST_F(Record, AnIncompleteAnswerIsSaid) {
-    script.report.end = WalkEnd::inconsistent;
+    script.on_query = [](std::string_view, ResultSink&) -> Result<QueryReport> {
+        QueryReport report;
+        report.readings.emplace_back().walk.end = WalkEnd::inconsistent;
+        return report;
+    };
     const Ran ran = record({"processes"});
     EXPECT_EQ(ran.code, 0);
     EXPECT_THAT(ran.err, HasSubstr("processes: the recorded answer may be incomplete"));
