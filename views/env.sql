@@ -7,6 +7,6 @@
 -- @argument PID --pid: only of this process, as --pid
 -- @columns pid, key, value
 -- @example vitrine env qemu:web1 812 # of one process
--- @example vitrine env qemu:web1 --key LD_PRELOAD # who was started with a library put in front of all others
+-- @example vitrine env qemu:web1 --key LD_PRELOAD # who was started with a library put in front
 -- @example vitrine env memory.img --key 'AWS_*' --format json # credentials that lie in memory
 SELECT * FROM process_envs

@@ -14,7 +14,7 @@
 -- @show type: CASE type WHEN 1 THEN 'stream' WHEN 2 THEN 'datagram' WHEN 3 THEN 'raw' WHEN 5 THEN 'seqpacket' ELSE type END
 -- @example vitrine sockets qemu:web1 # as ss -anp inside the guest
 -- @example vitrine sockets qemu:web1 --listening # as ss -lnp
--- @example vitrine sockets qemu:web1 --state established --port 22 # as ss -tnp state established '( sport = 22 or dport = 22 )'
+-- @example vitrine sockets qemu:web1 --state established --port 22 # the connections of ssh
 -- @example vitrine sockets memory.img 812 --format json # of one process, for a program
 SELECT s.*, p.name AS process
 FROM process_open_sockets AS s LEFT JOIN processes AS p ON p.pid = s.pid
