@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "vitrine/guest/linux_guest.h"
+#include "vitrine/query/database.h"
 #include "vitrine/query/table.h"
 
 namespace {
@@ -63,6 +64,36 @@ void whole_table(benchmark::State& state, LinuxGuest* guest, const char* name) {
         if (!run_table(*table, *guest, context, sink)) state.SkipWithError("table failed");
     }
     state.counters["rows"] = static_cast<double>(sink.rows);
+}
+
+struct CountAnswers final : ResultSink {
+    std::size_t rows = 0;
+    void columns(std::span<const ResultColumn>) override {}
+    bool row(std::span<const Value>) override { return ++rows != 0; }
+};
+
+void ask(benchmark::State& state, Guest* guest, const std::string& sql) {
+    auto database = Database::open({{"guest", *guest}});
+    if (!database) return state.SkipWithError("no database");
+    CountAnswers sink;
+    for (auto _ : state) {
+        sink.rows = 0;
+        if (!(*database)->query(sql, {}, sink)) state.SkipWithError("query failed");
+    }
+    state.counters["rows"] = static_cast<double>(sink.rows);
+}
+
+// Every table but those of symbols and types, one after the other.
+void all_tables_of_state(benchmark::State& state, Guest* guest) {
+    auto database = Database::open({{"guest", *guest}});
+    if (!database) return state.SkipWithError("no database");
+    for (auto _ : state) {
+        for (const Table* table : all_tables()) {
+            CountAnswers sink;
+            if (!(*database)->query(fmt::format("SELECT * FROM {}", table->spec.name), {}, sink))
+                state.SkipWithError("query failed");
+        }
+    }
 }
 
 void read_same_page(benchmark::State& state, LinuxGuest* guest) {
@@ -137,6 +168,21 @@ void add_benchmarks(const std::string& name, LinuxGuest* guest) {
     add("modules_table", [guest](benchmark::State& s) {
         whole_table(s, guest, "kernel_modules");
     })->Unit(benchmark::kMicrosecond);
+    for (const char* table : {"processes", "kernel_modules", "symbols", "types"}) {
+        add(fmt::format("table_{}", table).c_str(), [guest, table](benchmark::State& s) {
+            whole_table(s, guest, table);
+        })->Unit(benchmark::kMicrosecond);
+        add(fmt::format("sql_{}", table).c_str(), [guest, table](benchmark::State& s) {
+            ask(s, guest, fmt::format("SELECT * FROM {}", table));
+        })->Unit(benchmark::kMicrosecond);
+    }
+    add("sql_one_process", [guest](benchmark::State& s) {
+        ask(s, guest, "SELECT name FROM processes WHERE pid = 1");
+    })->Unit(benchmark::kMicrosecond);
+    add("sql_constant", [guest](benchmark::State& s) { ask(s, guest, "SELECT 1"); })->Unit(benchmark::kMicrosecond);
+    add("sql_all_tables", [guest](benchmark::State& s) {
+        all_tables_of_state(s, guest);
+    })->Unit(benchmark::kMillisecond);
     add("read8_same_page", [guest](benchmark::State& s) { read_same_page(s, guest); });
     add("read8_random_page", [guest](benchmark::State& s) { read_random_page(s, guest); });
     add("read8_random_page_bare", [guest](benchmark::State& s) { bare_random_page(s, guest); });

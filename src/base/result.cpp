@@ -23,6 +23,7 @@ std::string_view to_string(Errc code) {
         case Errc::stale: return "target changed or ended";
         case Errc::usage: return "bad request";
         case Errc::cancelled: return "interrupted";
+        case Errc::not_recorded: return "this page is not part of the recording";
     }
     return "unknown error";
 }

@@ -96,6 +96,47 @@ std::size_t plain_prefix(std::string_view bytes) {
 
 }  // namespace
 
+namespace {
+
+void append_utf8(std::string& text, std::uint32_t c) {
+    const auto put = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
+    if (c < 0x80) return put(c);
+    if (c < 0x800) {
+        put(0xc0 | c >> 6);
+    } else if (c < 0x10000) {
+        put(0xe0 | c >> 12);
+        put(0x80 | (c >> 6 & 0x3f));
+    } else {
+        put(0xf0 | c >> 18);
+        put(0x80 | (c >> 12 & 0x3f));
+        put(0x80 | (c >> 6 & 0x3f));
+    }
+    put(0x80 | (c & 0x3f));
+}
+
+}  // namespace
+
+std::string utf16_to_utf8(std::string_view bytes) {
+    const std::size_t units = bytes.size() / 2;
+    const auto unit = [&](std::size_t i) -> std::uint32_t {
+        return static_cast<std::uint8_t>(bytes[2 * i]) |
+               static_cast<std::uint32_t>(static_cast<std::uint8_t>(bytes[2 * i + 1])) << 8;
+    };
+    std::string text;
+    for (std::size_t i = 0; i < units; ++i) {
+        const std::uint32_t first = unit(i);
+        const bool is_surrogate = first >= 0xd800 && first <= 0xdfff;
+        const std::uint32_t second = i + 1 < units ? unit(i + 1) : 0;
+        if (first <= 0xdbff && is_surrogate && second >= 0xdc00 && second <= 0xdfff) {
+            append_utf8(text, 0x10000 + ((first & 0x3ff) << 10) + (second & 0x3ff));
+            ++i;
+        } else {
+            append_utf8(text, is_surrogate ? 0xfffd : first);
+        }
+    }
+    return text;
+}
+
 std::string to_valid_utf8(std::string_view bytes) {
     std::string out;
     out.reserve(bytes.size());

@@ -34,6 +34,7 @@ std::string_view to_string(Unit unit) {
         case Unit::pages: return "pages";
         case Unit::epoch_seconds: return "seconds since 1970 UTC";
         case Unit::seconds: return "seconds";
+        case Unit::milliseconds: return "milliseconds";
         case Unit::nanoseconds: return "nanoseconds";
     }
     return "";
@@ -120,7 +121,8 @@ Result<WalkReport> generate_rows(const Table& table, Guest& guest, QueryContext&
 
 // Of the answer as a whole, and so above whatever is said of single rows.
 void tell_doubts(const Table& table, Guest& guest, RowSink& sink) {
-    for (std::string doubt : {guest.machine().info().uncovered, guest.doubt()}) {
+    const MachineInfo& machine = guest.machine().info();
+    for (std::string doubt : {machine.uncovered, machine.unproven_order, guest.doubt()}) {
         if (!doubt.empty()) sink.diagnostic({Severity::error, std::string(table.spec.name), std::move(doubt)});
     }
 }

@@ -70,6 +70,21 @@ std::optional<Gva> SymbolTable::address_of(std::string_view name) const {
     return Gva{addresses_[*match.index]};
 }
 
+std::vector<Symbol> SymbolTable::all_by_address(Gva address) const {
+    std::vector<std::uint32_t> found;
+    for (const std::uint32_t index : absolute_) {
+        if (addresses_[index] == address.value) found.push_back(index);
+    }
+    auto it = std::lower_bound(by_address_.begin(), by_address_.end(), address.value,
+                               [this](std::uint32_t index, std::uint64_t value) { return addresses_[index] < value; });
+    for (; it != by_address_.end() && addresses_[*it] == address.value; ++it) found.push_back(*it);
+    std::sort(found.begin(), found.end());
+    std::vector<Symbol> symbols;
+    symbols.reserve(found.size());
+    for (const std::uint32_t index : found) symbols.push_back(at(index));
+    return symbols;
+}
+
 std::optional<Nearest> SymbolTable::nearest(Gva address) const {
     const auto after = std::upper_bound(
         by_address_.begin(), by_address_.end(), address.value,
@@ -136,7 +151,7 @@ SymbolTable SymbolTableBuilder::build() {
     auto& order = table.by_address_;
     order.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
-        if (!is_absolute(table.types_[i])) order.push_back(static_cast<std::uint32_t>(i));
+        (is_absolute(table.types_[i]) ? table.absolute_ : order).push_back(static_cast<std::uint32_t>(i));
     }
     const auto below = [&table](std::uint32_t a, std::uint32_t b) { return table.addresses_[a] < table.addresses_[b]; };
     // kallsyms is sorted already; the symbols of modules come after it.

@@ -148,6 +148,16 @@ Result<TypeId> TypeCatalog::find(std::string_view text) const {
 
 std::vector<TypeId> TypeCatalog::find_all(std::string_view text) const { return candidates(NameQuery(text)); }
 
+std::vector<TypeId> TypeCatalog::all_named(std::string_view wanted) const {
+    std::vector<TypeId> found;
+    const std::uint64_t hash = name_hash(wanted);
+    auto it = std::lower_bound(by_name_.begin(), by_name_.end(), std::pair<std::uint64_t, TypeId>{hash, 0});
+    for (; it != by_name_.end() && it->first == hash; ++it) {
+        if (name(types_[it->second].name) == wanted) found.push_back(it->second);
+    }
+    return found;
+}
+
 TypeId TypeCatalog::strip(TypeId id) const {
     for (unsigned depth = 0; depth < kMaxChain; ++depth) {
         if (id >= types_.size()) return 0;

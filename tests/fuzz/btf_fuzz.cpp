@@ -1,6 +1,7 @@
 // BTF from a guest: parse, then ask everything of what was accepted. The first byte says where the input is cut into a
 // base and a split blob (0: no split; 255: the rest is a pattern of which a large blob is made, see blown_up()).
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "support/synthetic_memory.h"
 #include "vitrine/types/catalog.h"
+#include "vitrine/types/object_text.h"
 
 namespace {
 
@@ -38,6 +41,29 @@ void check_fields(const TypeCatalog& types, TypeId id, const Type& type) {
     }
 }
 
+// Memory of all ones: every pointer leads out of it, every number is the largest.
+const vitrine::AddressSpace& all_ones() {
+    static vitrine::testing::SyntheticMemory memory(std::uint64_t{1} << 16);
+    static const vitrine::AddressSpace space = [] {
+        memory.fill(vitrine::Gpa{0}, 1u << 16, std::byte{0xff});
+        return vitrine::AddressSpace(memory, vitrine::PagingMode::none, vitrine::Gpa{0});
+    }();
+    return space;
+}
+
+// An object of any type can be shown, in bounded text.
+void show(const TypeCatalog& types, TypeId id) {
+    vitrine::DescribeOptions options;
+    options.nodes = 256;
+    options.time = std::chrono::milliseconds(50);
+    const vitrine::Object object(all_ones(), types, id, vitrine::Gva{0x100});
+    require(vitrine::object_text(object, options).size() < (1u << 20));
+    for (const Member& m : types.members(*types.type(types.strip(id)))) {
+        if (m.name != 0) (void)object.member(types.name(m.name));
+        break;
+    }
+}
+
 void exercise(const TypeCatalog& types) {
     const std::size_t limit = types.size() < 512 ? types.size() : 512;
     for (TypeId id = 0; id < limit; ++id) {
@@ -47,6 +73,7 @@ void exercise(const TypeCatalog& types) {
         (void)types.find(types.type_name(id));
         require(types.declaration(id, "x").size() < (1u << 22));
         if (id < 32) require(types.definition(id).size() < (1u << 24));
+        if (id < 32) show(types, id);
         check_fields(types, id, type);
         for (const Enumerator& e : types.enumerators(type)) (void)types.name(e.name);
     }

@@ -18,8 +18,8 @@ import pytest
 from conftest import PROJECT
 
 OK, USAGE, UNREACHABLE, UNSUPPORTED, PARTIAL, OUTPUT, INTERRUPTED = 0, 2, 3, 4, 5, 74, 130
-COMMANDS = ("list", "info", "ps", "pstree", "threads", "modules", "symbols", "types", "vcpus", "table", "sql", "shell", "views", "schema", "new-table",
-            "doctor", "completion", "help")
+COMMANDS = ("list", "info", "ps", "pstree", "threads", "modules", "symbols", "types", "struct", "identify", "vcpus", "table", "sql", "shell",
+            "record", "views", "schema", "new-table", "doctor", "completion", "help")
 MEBIBYTE = 1 << 20
 
 
@@ -78,8 +78,9 @@ def test_bad_target(vitrine, tmp_path, name):
 
 @pytest.mark.parametrize("arguments", [
     (), ("pss",), ("ps",), ("ps", "x", "y"), ("ps", "x", "--format", "xml"), ("ps", "x", "--pid", "many"), ("ps", "x", "--nope"),
-    ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("views", "--sql", "nope"), ("new-table", "No"), ("table", "nope", "x"), ("schema", "nope"), ("completion", "tcsh"),
-    ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("list", "--columns", "nope"),
+    ("ps", "x", "--columns", "nope"), ("ps", "x", "--sort", "nope"), ("views", "--sql", "nope"), ("new-table", "No"), ("table", "nope", "x"),
+    ("schema", "nope"), ("completion", "tcsh"), ("symbols", "x", "--address", "here"), ("types", "x", "--member", "y"), ("struct", "x"),
+    ("struct", "x", "task_struct", "--member", "pid"), ("identify", "x"), ("list", "--columns", "nope"),
 ], ids=" ".join)
 def test_usage(vitrine, arguments):
     refused(vitrine(*arguments), USAGE)

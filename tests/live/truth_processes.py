@@ -3,6 +3,7 @@
 from truth_compare import Comparison, Explanation, shown
 
 DELETED = b" (deleted)"
+TICK_MS = 10
 TICK_NS = 10_000_000  # /proc/PID/stat counts in 1/100 s
 PAGE = 4096
 # What a thread sets in its own flags for a moment: PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_LOCAL_THROTTLE, PF_MEMALLOC_PIN,
@@ -41,6 +42,14 @@ def expected_cmdline(process):
     return shown(process.cmdline.rstrip(b"\0").replace(b"\0", b" "))
 
 
+def expected_control_group(process):
+    """In the unified hierarchy: the line "0::/path" of /proc/PID/cgroup."""
+    for line in (process.read("cgroup") or b"").split(b"\n"):
+        if line.startswith(b"0::"):
+            return shown(line[3:])
+    return None
+
+
 def expected_process(process) -> dict:
     """The row of the table `processes`, but for addresses and what needs more than /proc."""
     stat = process._stat  # pylint: disable=protected-access
@@ -54,6 +63,8 @@ def expected_process(process) -> dict:
         "kernel_thread": int(process.kernel_thread), "namespace_pids": " ".join(map(str, process.nspids)),
         "total_size": int(stat[20]) or None, "resident_size": int(stat[21]) * PAGE if int(stat[20]) else None,
         "start_ns": process.start_ticks, "flags": process.flags,
+        "user_time": int(stat[11]), "system_time": int(stat[12]), "cgroup_path": expected_control_group(process),
+        "wired_size": int(process.status["VmLck"].split()[0]) * 1024 if "VmLck" in process.status else None,
     }
     row.update({column: process.ids(name)[index] for column, (name, index) in IDS.items()})
     return row
@@ -70,6 +81,9 @@ def found_row(row: dict) -> dict:
     changed = dict(row)
     if row.get("start_ns") is not None:
         changed["start_ns"] = row["start_ns"] // TICK_NS
+    for name in ("user_time", "system_time"):
+        if row.get(name) is not None:
+            changed[name] = row[name] // TICK_MS
     if row.get("flags") is not None:
         changed["flags"] = int(row["flags"], 16)
     return changed
@@ -118,6 +132,11 @@ EXPLANATIONS = {
     # It ran when it wrote this; now it sleeps, and what it has mapped changed on the way.
     "the process that wrote the truth": Explanation(of_task(
         lambda difference, task: task.pid == task.truth.collector and (ran_meanwhile(difference, "S") or same_size(difference))), 4),
+    # Those that ran after they had been written down: their time may only have grown. All others must have the same.
+    "processor time goes on": Explanation(of_task(
+        lambda difference, task: difference.field in ("user_time", "system_time") and None not in (difference.expected, difference.found)
+        and difference.found > difference.expected
+        and (task.kernel_thread or task.pid in (1, task.truth.collector))), 10),
     # It waited for that process, and went on.
     "process 1 goes on": Explanation(of_task(lambda difference, task: task.pid == 1 and ran_meanwhile(difference, "SD")), 2),
     # A worker's name is its own followed by the name of the last queue it worked for.

@@ -37,6 +37,7 @@ struct GuestDescription {
     bool vmcoreinfo = true;
     bool phys_base_symbol = true;
     bool boot_clock = true;  // tk_core
+    unsigned nodes = 0;      // NUMA nodes: the first ranges of RAM, one each; 0: a kernel that knows none
     std::uint64_t slide = 0x1a00'0000;
     std::uint64_t text_pa = 0x40'0000;
     std::uint64_t heap_pa = 0xa0'0000;
@@ -74,6 +75,7 @@ public:
     static constexpr std::uint64_t kImageMap = 0xffff'ffff'8000'0000;
     static constexpr std::uint64_t kPart = 2u << 20;  // text, read-only data, data: 2 MiB each
     static constexpr std::uint64_t kModules = 0xffff'ffff'c000'0000;
+    static constexpr unsigned kMaxNodes = 64;
     static constexpr Gva kArguments{0x7ffd'0000'1000};
 
     explicit SyntheticGuest(GuestDescription description)
@@ -149,6 +151,11 @@ public:
     // The tables that map the kernel, for more mappings.
     [[nodiscard]] Tables& tables() { return *tables_; }
 
+    // Of the node's pg_data_t, at the end of its memory.
+    [[nodiscard]] Gva node_data(unsigned node) const {
+        return direct(Gpa{d.ram.at(node).start.value + d.ram.at(node).size - 0x1'0000});
+    }
+
     // One vCPU on the kernel's side of a process (or, in user mode under isolation, on the user's side).
     [[nodiscard]] std::vector<VcpuState> vcpus(std::size_t task = 1, bool user_side = false) const {
         VcpuState vcpu;
@@ -219,6 +226,7 @@ private:
         variable("btf_modules", 16);
         variable("jiffies_64", 8);
         if (d.boot_clock) variable("tk_core", 512);
+        if (d.nodes > 0) variable("node_data", kMaxNodes * 8);
         name("_edata", Gva{(at + 4095) / 4096 * 4096});
         name("_end", data().wrap_plus(kPart));
     }

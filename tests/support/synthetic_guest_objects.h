@@ -76,11 +76,18 @@ inline void SyntheticGuest::fill_user(SyntheticTask& task) {
     std::replace(arguments.begin(), arguments.end(), ' ', '\0');
     const Gva page = alloc(kPageSize, kPageSize);
     put_string(page, arguments);
+    // Behind the arguments, as execve() lays them out.
+    const std::string variables = fmt::format("HOME=/home/user{}{}EMPTY={}A=B=C{}no equals sign", task.pid, '\0', '\0',
+                                              '\0');
+    const std::uint64_t environment = arguments.size() + 1;
+    put_string(page.wrap_plus(environment), variables);
     task.root = process_tables(physical(page));
     task.mm = alloc(types.size("mm_struct"));
     set(task.mm, "mm_struct.pgd", direct(task.root));
     set(task.mm, "mm_struct.arg_start", kArguments);
     set(task.mm, "mm_struct.arg_end", kArguments.wrap_plus(arguments.size() + 1));
+    set(task.mm, "mm_struct.env_start", kArguments.wrap_plus(environment));
+    set(task.mm, "mm_struct.env_end", kArguments.wrap_plus(environment + variables.size() + 1));
     set(task.mm, "mm_struct.total_vm", 1000 + static_cast<std::uint64_t>(task.pid));
     const std::uint64_t stride = d.types.percpu_rss ? types.size("percpu_counter") : 8;
     const std::uint64_t count = d.types.percpu_rss ? types.offset("percpu_counter.count") : 0;
@@ -284,6 +291,12 @@ inline void SyntheticGuest::make_machine_facts() {
         const Gva keeper = symbol("tk_core").wrap_plus(d.types.tk_data ? types.offset("tk_data.timekeeper") : 8);
         set(keeper, "timekeeper.offs_real", static_cast<std::uint64_t>(d.booted + 5'000'000'000));
         set(keeper, "timekeeper.offs_boot", 5'000'000'000ull);
+    }
+    for (unsigned node = 0; node < d.nodes; ++node) {
+        const Gva pgdat = node_data(node);
+        put(symbol("node_data").wrap_plus(node * 8), pgdat);
+        put(pgdat.wrap_plus(96), pgdat);             // node_zones[0].zone_pgdat
+        put(pgdat.wrap_plus(0x2000), node_data(0));  // of node_zonelists
     }
     set(symbol("init_mm"), "mm_struct.pgd", symbol("init_top_pgt"));
     if (!d.vmcoreinfo) return;

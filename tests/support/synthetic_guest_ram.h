@@ -222,6 +222,8 @@ public:
     [[nodiscard]] const MachineInfo& info() const override { return info_; }
     [[nodiscard]] GuestMemory& memory() override { return memory_; }
     [[nodiscard]] std::span<const MemoryLayout> layouts() const override { return layouts_; }
+    [[nodiscard]] std::span<const InterchangeableParts> interchangeable() const override { return interchangeable_; }
+    void take_order_as_proven() override { info_.unproven_order.clear(); }
     [[nodiscard]] VcpuRegisters* registers() override {
         return registers_.states.empty() && !registers_.now ? nullptr : &registers_;
     }
@@ -236,6 +238,10 @@ public:
     }
     [[nodiscard]] std::size_t looks() const { return registers_.looks; }
     void set_uncovered(std::string text) { info_.uncovered = std::move(text); }
+    void set_interchangeable(std::vector<InterchangeableParts> parts, std::string doubt) {
+        interchangeable_ = std::move(parts);
+        info_.unproven_order = std::move(doubt);
+    }
 
     bool live = false;
     bool alive = true;
@@ -254,6 +260,7 @@ private:
     };
     MachineInfo info_;
     std::vector<MemoryLayout> layouts_;
+    std::vector<InterchangeableParts> interchangeable_;
     GuestMemory memory_;
     Registers registers_;
 };

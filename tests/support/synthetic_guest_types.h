@@ -26,7 +26,9 @@ struct TypeOptions {
     bool tk_data = true;         // struct tk_data has a name (6.13 and later)
     bool wide_tasks = false;     // a large member in task_struct, so that its parts lie pages apart
     bool swapped_pairs = false;  // tgid right before pid, cred right before real_cred, as a shuffle may leave them
-    std::string leave_out;       // "task_struct.tasks": a member that this kernel's types do not tell
+    std::string
+        pages;  // struct page and slabs: "flag" (before 5.17), "type" (7.0 and later); "": this kernel tells none
+    std::string leave_out;  // "task_struct.tasks": a member that this kernel's types do not tell
 };
 
 class SyntheticTypes {
@@ -37,6 +39,7 @@ public:
         modules();
         process();
         threads_and_time();
+        if (!options_.pages.empty()) pages();
     }
 
     // "task_struct.tasks"
@@ -147,8 +150,11 @@ private:
         define("mount",
                {embed("mnt", "vfsmount", vfsmount), pointer("mnt_parent"), pointer("mnt_mountpoint"), s32("mnt_id")});
         define("dentry", {pointer("d_parent"), embed("d_name", "qstr", qstr), pointer("d_sb"), pointer("d_inode"),
-                          embed("d_hash", "hlist_bl_node", hash_node)});
-        define("inode", {word("i_ino"), u32("i_mode")});
+                          pointer("d_fsdata"), embed("d_hash", "hlist_bl_node", hash_node)});
+        define("inode", {word("i_ino"), u32("i_mode"), pointer("i_private")});
+        define("ns_common", {pointer("ops"), u32("inum")});
+        define("proc_ns_operations", {pointer("name")});
+        define("dma_buf", {pointer("name")});
         define("super_block", {pointer("s_type"), word("s_magic")});
         define("file_system_type", {pointer("name"), s32("fs_flags")});
     }
@@ -255,6 +261,28 @@ private:
         const auto keeper = define("timekeeper",
                                    {{"offs_real", s64_, 8, 8}, {"offs_boot", s64_, 8, 8}, word("xtime_sec")});
         if (options_.tk_data) define("tk_data", {u32("seq"), embed("timekeeper", "timekeeper", keeper), u32("lock")});
+    }
+
+    // 64 bytes a page, with what is needed of them to find the slab of an object.
+    void pages() {
+        const bool typed = options_.pages == "type";
+        std::vector<BtfWriter::Value> flags{{"PG_locked", 0}, {"PG_head", 6}};
+        if (!typed) flags.push_back({"PG_slab", 9});
+        flags.insert(flags.end(), {{"__NR_PAGEFLAGS", 24}, {"PG_alias", 6}});
+        btf_.enumeration("pageflags", false, flags);
+        if (typed) btf_.enumeration("pagetype", false, {{"PGTY_buddy", 240}, {"PGTY_slab", 245}});
+        const auto word = btf_.structure("memdesc", 8, {{"f", u64_, 0, 0}});
+        const auto cache = btf_.pointer(define(
+            "kmem_cache",
+            {u32("size"), u32("object_size"), u32("oo"), u32("red_left_pad"), {"name", btf_.pointer(char_), 8, 8}}));
+        const std::vector<BtfWriter::Member> slab{
+            {"slab_cache", cache, 24 * 8, 0}, {"objects", u32_, 40 * 8 + 16, 15}, {"frozen", u32_, 40 * 8 + 31, 1}};
+        std::vector<BtfWriter::Member> page{{"flags", typed ? word : u64_, 0, 0},
+                                            {typed ? "compound_info" : "compound_head", u64_, 8 * 8, 0},
+                                            {"page_type", u32_, 48 * 8, 0}};
+        if (typed) btf_.structure("slab", 64, slab);
+        else page.insert(page.end(), slab.begin(), slab.end());
+        btf_.structure("page", 64, page);
     }
 
     TypeOptions options_;

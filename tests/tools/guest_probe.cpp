@@ -1,5 +1,5 @@
 // Attaches to a guest and gives out what the commands do not: the bytes of type information as they lie in guest memory, translations of
-// user addresses, and process lists taken again and again by one and the same reader.
+// user addresses, pages of guest-physical memory, and process lists taken again and again by one and the same reader.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -36,9 +36,11 @@ const std::map<std::string, FindRoute> kRoutes{{"registers", FindRoute::register
                                                {"vmcoreinfo", FindRoute::vmcoreinfo},
                                                {"scan", FindRoute::scan}};
 
-Result<std::unique_ptr<Guest>> attach(const std::string& target, std::optional<FindRoute> route) {
+Result<std::unique_ptr<Guest>> attach(const std::string& target, std::optional<FindRoute> route, bool use_qmp) {
     const Target parsed = VITRINE_TRY(parse_target(target));
-    auto machine = VITRINE_TRY(open_machine(parsed, {}));
+    OpenOptions opening;
+    opening.use_qmp = use_qmp;
+    auto machine = VITRINE_TRY(open_machine(parsed, opening));
     AttachOptions options;
     options.use_cache = false;
     options.only_route = route;
@@ -114,6 +116,20 @@ int translate(LinuxGuest& guest) {
     return 0;
 }
 
+// For each address of stdin the page of guest-physical memory there, or "-".
+int read_pages(Guest& guest) {
+    std::uint64_t address = 0;
+    while (std::cin >> std::hex >> address) {
+        std::vector<std::byte> page(kPageSize);
+        std::string line;
+        if (guest.machine().memory().read(Gpa{address}, page)) {
+            for (const std::byte b : page) line += fmt::format("{:02x}", static_cast<unsigned>(b));
+        }
+        fmt::print("{}\n", line.empty() ? "-" : line);
+    }
+    return 0;
+}
+
 class JsonSink final : public RowSink {
 public:
     explicit JsonSink(std::span<const Column> columns) : columns_(columns) {}
@@ -177,11 +193,16 @@ int main(int argc, char** argv) {
     auto* often = app.add_subcommand("processes", "the process list, again and again");
     often->add_option("target", target)->required();
     often->add_option("times", times);
+    auto* pages = app.add_subcommand("pages", "guest-physical pages, from addresses of stdin");
+    pages->add_option("target", target)->required();
+    bool no_qmp = false;
+    app.add_flag("--no-qmp", no_qmp, "connect to no monitor socket");
     CLI11_PARSE(app, argc, argv);
-    auto guest = attach(target, route);
+    auto guest = attach(target, route, !no_qmp);
     if (!guest) return fail(guest.error());
     LinuxGuest& inside = *(*guest)->as_linux();
     if (*btf) return dump_btf(inside, folder);
     if (*walk) return translate(inside);
+    if (*pages) return read_pages(inside);
     return look_often(inside, times);
 }

@@ -26,7 +26,8 @@ constexpr auto kExitCodes = std::to_array<ExitCodeSpec>({
 // The machine cannot be read (any more), as opposed to: it lacks what was asked for.
 bool source_is_gone(const Error& error) {
     if (error.code == Errc::stale || error.code == Errc::permission) return true;
-    return error.origin == Origin::source && error.code != Errc::unsupported && error.code != Errc::not_found;
+    return error.origin == Origin::source && error.code != Errc::unsupported && error.code != Errc::not_found &&
+           error.code != Errc::not_recorded;
 }
 
 }  // namespace

@@ -108,7 +108,9 @@ Result<std::unique_ptr<Guest>> Session::attach(std::unique_ptr<Machine> machine)
     if (settings_.verbose) {
         for (const std::string& refused : (*guest)->kernel().rejected)
             messages_.note(fmt::format("refused: {}", refused));
-        for (const std::string& note : (*guest)->machine().info().notes) messages_.note(note);
+        const MachineInfo& info = (*guest)->machine().info();
+        for (const std::string& note : info.notes) messages_.note(note);
+        if (!info.unproven_order.empty()) messages_.note(info.unproven_order);
     }
     return guest;
 }

@@ -8,7 +8,8 @@ namespace vitrine::cli {
 
 std::span<const Command* const> all_commands() {
     static const std::vector<const Command*> kCommands = [] {
-        std::vector<const Command*> commands{&kListCommand, &kInfoCommand, &kPstreeCommand, &kTypesCommand};
+        std::vector<const Command*> commands{&kListCommand,  &kInfoCommand,   &kPstreeCommand,
+                                             &kTypesCommand, &kStructCommand, &kIdentifyCommand};
         const auto is_taken = [&](std::string_view name) {
             return std::any_of(commands.begin(), commands.end(),
                                [&](const Command* command) { return command->name == name; });
@@ -18,7 +19,7 @@ std::span<const Command* const> all_commands() {
             if (!is_taken(view->view().name)) commands.push_back(&view->command());
         }
         commands.insert(commands.end(),
-                        {&kTableCommand, &kSqlCommand, &kShellCommand, &kViewsCommand, &kSchemaCommand,
+                        {&kTableCommand, &kSqlCommand, &kShellCommand, &kRecordCommand, &kViewsCommand, &kSchemaCommand,
                          &kNewTableCommand, &kDoctorCommand, &kCompletionCommand, &kHelpCommand, &kDocumentCommand});
         return commands;
     }();

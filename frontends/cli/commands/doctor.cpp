@@ -214,6 +214,8 @@ void examine_guest(Session& session, Examination& examination, std::string_view 
                      fmt::format("{} {}, found by {}", kernel.os, kernel.release, to_string(kernel.route)), ""});
     if (std::string doubt = (*guest)->doubt(); !doubt.empty())
         examination.add({"kernel", Health::warn, std::move(doubt), "with a QMP socket or under KVM registers tell"});
+    if (const std::string& doubt = (*guest)->machine().info().unproven_order; !doubt.empty())
+        examination.add({"memory", Health::warn, doubt, "start QEMU with -qmp unix:PATH,server=on,wait=off"});
     const auto symbols = (*guest)->symbols();
     if (symbols)
         examination.add(

@@ -91,6 +91,7 @@ void show_machine(Report& report, Machine& machine) {
     }
     report.line("QMP socket", info.qmp_socket);
     for (const std::string& note : info.notes) report.line("note", note);
+    if (!info.unproven_order.empty()) report.line("note", info.unproven_order);
 }
 
 void show_kernel(Report& report, const KernelInfo& kernel) {

@@ -47,7 +47,9 @@ void write_machine(StructureWriter& out, Machine& machine) {
         out.end_object();
     }
     out.end_array();
-    text_list(out, "notes", info.notes);
+    std::vector<std::string> notes = info.notes;
+    if (!info.unproven_order.empty()) notes.push_back(info.unproven_order);
+    text_list(out, "notes", notes);
     out.end_object();
 }
 

@@ -33,6 +33,7 @@ public:
     void key(std::string_view name) override;
     void value(const Value& value) override { raw(json_value(value)); }
     void boolean(bool truth) override { raw(truth ? "true" : "false"); }
+    void unsigned_integer(std::uint64_t number) override { raw(std::to_string(number)); }
 
 private:
     void raw(std::string_view token);

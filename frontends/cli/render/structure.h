@@ -28,6 +28,7 @@ public:
     virtual void key(std::string_view name) = 0;
     virtual void value(const Value& value) = 0;
     virtual void boolean(bool truth) = 0;
+    virtual void unsigned_integer(std::uint64_t number) = 0;
 
     void text(std::string_view text) { value(Value(std::string(text))); }
     void text_or_null(std::string_view text) { value(text.empty() ? Value() : Value(std::string(text))); }
@@ -48,6 +49,7 @@ public:
     void key(std::string_view name) override { levels_.back().name = name; }
     void value(const Value& value) override;
     void boolean(bool truth) override { text(truth ? "true" : "false"); }
+    void unsigned_integer(std::uint64_t number) override { text(std::to_string(number)); }
     void finish() { rows_->finish(); }
 
 private:

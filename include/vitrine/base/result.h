@@ -38,6 +38,7 @@ enum class Errc : std::uint8_t {
     stale,         // the target ended, rebooted, or is not what it was
     usage,         // the caller's request makes no sense
     cancelled,     // the caller changed their mind: interrupted
+    not_recorded,  // a recording does not have this page; the guest had it
 };
 
 struct ErrorDetail {

@@ -16,6 +16,9 @@ namespace vitrine {
 // line-separator controls become visible escapes (\n, \t, \x1b, \u202e).
 [[nodiscard]] std::string to_terminal_text(std::string_view bytes);
 
+// UTF-16, little-endian, as Windows keeps names. Unpaired surrogates become U+FFFD; an odd last byte is left out; NULs are kept.
+[[nodiscard]] std::string utf16_to_utf8(std::string_view bytes);
+
 // Columns that the text takes on a terminal (wide and zero-width characters counted); text must be valid UTF-8.
 [[nodiscard]] std::size_t display_width(std::string_view utf8);
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vitrine/base/function_ref.h"
@@ -21,6 +22,7 @@
 #include "vitrine/memory/address_space.h"
 #include "vitrine/symbols/symbol_table.h"
 #include "vitrine/types/catalog.h"
+#include "vitrine/types/object.h"
 
 namespace vitrine {
 
@@ -103,6 +105,10 @@ public:
     // Everything, decoded on first use and kept.
     virtual Result<const SymbolTable*> symbols() = 0;  // kernel and modules
     virtual Result<const TypeCatalog*> types() = 0;    // the kernel's
+
+    // Typed access. Objects must not outlive the guest.
+    Result<Object> object(std::string_view type, Gva address);
+    Result<Object> variable(std::string_view symbol, std::string_view type);  // of the kernel itself
 
 protected:
     Guest(std::unique_ptr<Machine> machine, KernelInfo kernel)

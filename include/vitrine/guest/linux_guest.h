@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -74,10 +75,16 @@ public:
     [[nodiscard]] TaskSnapshot process(std::int32_t pid, WalkBudget budget = {}) const;
     // Every thread of every process. A process that went away meanwhile is left out.
     [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;
+    // Those of one process.
+    [[nodiscard]] TaskSnapshot threads_of(std::int32_t pid, WalkBudget budget = {}) const;
+    // The thread with this id, or none. As of process(): asking again costs the threads of one process.
+    [[nodiscard]] TaskSnapshot thread(std::int32_t tid, WalkBudget budget = {}) const;
 
     Result<void> verify() const override;
     [[nodiscard]] std::string doubt() const override;
     Result<const SymbolTable*> symbols() override;
+    // Addresses of a few of the kernel's own symbols, in their order, without decoding all. nullopt: no such symbol, or several.
+    Result<std::vector<std::optional<Gva>>> find_symbols(std::span<const std::string_view> names);
     // What could not be put into symbols() and why, one line; "" when all is there.
     [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
     Result<const TypeCatalog*> types() override;
@@ -98,6 +105,8 @@ private:
         std::optional<std::uint64_t> first_task;  // address of process 1
     };
     [[nodiscard]] BootMark boot_mark() const;
+    [[nodiscard]] TaskSnapshot threads_of(const TaskSnapshot& leaders, WalkBudget budget) const;
+    Result<void> read_symbol_region();
     [[nodiscard]] bool vcpus_left() const;
 
     using Clock = std::chrono::steady_clock;
@@ -111,6 +120,7 @@ private:
     std::shared_ptr<const TypeCatalog> types_;
     std::unordered_map<const NeedGroup*, Result<Members>> members_;
     mutable std::unordered_map<std::int32_t, Gva> seen_;  // process id to task_struct, as of the last walk for one
+    mutable std::unordered_map<std::int32_t, std::int32_t> process_of_;  // thread id to process id, likewise
 };
 
 }  // namespace vitrine

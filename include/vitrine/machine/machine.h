@@ -54,6 +54,8 @@ struct MachineInfo {
     std::string qmp_socket;           // path, or ""
     std::vector<std::string> notes;   // what could not be used and why: one line each
     std::string uncovered;  // memory of the guest that cannot be reached: every answer may lack what lies there
+    // Why blocks of memory may be taken for each other: every answer may mix them up. Empty: they are not, or the guest proved it.
+    std::string unproven_order;
 };
 
 class Machine {
@@ -68,6 +70,11 @@ public:
     [[nodiscard]] virtual GuestMemory& memory() = 0;
     // Candidate layouts, likeliest first, never empty. A certain one stands alone.
     [[nodiscard]] virtual std::span<const MemoryLayout> layouts() const = 0;
+
+    // What the layouts guess: which of these parts of the store is which block of memory. Empty: nothing of the kind.
+    [[nodiscard]] virtual std::span<const InterchangeableParts> interchangeable() const { return {}; }
+    // The guest proved that the layout in force has each of them in its place: info().unproven_order becomes empty.
+    virtual void take_order_as_proven() {}
 
     [[nodiscard]] virtual VcpuRegisters* registers() { return nullptr; }
     [[nodiscard]] virtual PauseControl* pause_control() { return nullptr; }

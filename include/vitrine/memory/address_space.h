@@ -65,7 +65,16 @@ public:
         VITRINE_CHECK(read(address, std::as_writable_bytes(std::span<T, 1>(&value, 1))));
         return value;
     }
-    Result<Gva> read_pointer(Gva address) const { return Gva{VITRINE_TRY(read_value<std::uint64_t>(address))}; }
+    // A pointer as wide as those of this space.
+    Result<Gva> read_pointer(Gva address) const {
+        if (pointer_size() == 8) [[likely]]
+            return Gva{VITRINE_TRY(read_value<std::uint64_t>(address))};
+        return Gva{VITRINE_TRY(read_value<std::uint32_t>(address))};
+    }
+    // Bytes: 8 with 4- and 5-level paging, else 4.
+    [[nodiscard]] std::uint32_t pointer_size() const {
+        return mode_ == PagingMode::x86_64_4level || mode_ == PagingMode::x86_64_5level ? 8 : 4;
+    }
     // At most max bytes are looked at; never reads across a page that is not needed.
     Result<GuestString> read_c_string(Gva address, std::size_t max) const;
 

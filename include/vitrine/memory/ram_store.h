@@ -83,6 +83,12 @@ struct MemoryLayout {
     [[nodiscard]] Result<void> validate(std::uint64_t store_size) const;
 };
 
+// Parts of a store that its source cannot tell apart: where a layout shows one of them, another of them may belong.
+struct InterchangeableParts {
+    std::uint64_t size = 0;              // of each
+    std::vector<std::uint64_t> offsets;  // in the store, disjoint
+};
+
 // PhysicalMemory over a store and a layout. The layout can be replaced while nothing is being read.
 class GuestMemory final : public PhysicalMemory {
 public:

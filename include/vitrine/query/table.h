@@ -27,7 +27,7 @@ enum class ColumnType : std::uint8_t {
     boolean,  // 0 or 1, as osquery has it
 };
 
-enum class Unit : std::uint8_t { none, bytes, pages, epoch_seconds, seconds, nanoseconds };
+enum class Unit : std::uint8_t { none, bytes, pages, epoch_seconds, seconds, milliseconds, nanoseconds };
 [[nodiscard]] std::string_view to_string(ColumnType);
 [[nodiscard]] std::string_view to_string(Unit);  // "" for none
 

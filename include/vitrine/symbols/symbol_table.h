@@ -37,6 +37,8 @@ public:
     // As address_of, with the reason: not_found, ambiguous.
     Result<Symbol> by_name(std::string_view name) const;
     [[nodiscard]] std::vector<Symbol> all_by_name(std::string_view name) const;
+    // Absolute ones among them, in order.
+    [[nodiscard]] std::vector<Symbol> all_by_address(Gva address) const;
     // The last symbol at or below the address (among equal addresses the first in order). Absolute (per-CPU) symbols are left out.
     [[nodiscard]] std::optional<Nearest> nearest(Gva address) const;
 
@@ -59,6 +61,7 @@ private:
         hash_heads_;                        // index + 1 of the first symbol of the chain; 0: empty; size a power of two
     std::vector<std::uint32_t> hash_next_;  // index + 1 of the next symbol of the chain, in order
     std::vector<std::uint32_t> by_address_;  // indices sorted by address
+    std::vector<std::uint32_t> absolute_;    // indices of those that are left out there
 };
 
 class SymbolTableBuilder {

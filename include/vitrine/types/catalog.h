@@ -97,6 +97,8 @@ public:
     Result<TypeId> find(std::string_view name) const;
     // Every type that find() would consider, in the order of ids (at most the first kMaxSameName).
     [[nodiscard]] std::vector<TypeId> find_all(std::string_view name) const;
+    // All complete types of exactly this name, of whatever kind, in the order of ids; their number is bounded by the catalog's size only.
+    [[nodiscard]] std::vector<TypeId> all_named(std::string_view name) const;
     static constexpr std::size_t kMaxSameName = 4096;
 
     // Follows typedefs and modifiers (const, volatile, restrict, type tags); bounded, cycles give id 0 (void).

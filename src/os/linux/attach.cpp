@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "os/linux/find/block_order.h"
+#include "os/linux/find/candidate_layouts.h"
+#include "os/linux/find/describe.h"
 #include "os/linux/find/liveness.h"
 #include "os/linux/find/prove.h"
 #include "os/linux/find/ram_map_check.h"
@@ -49,7 +52,8 @@ public:
           memory_(memory),
           options_(options),
           cache_(options.cache_directory),
-          patience_(options.patience) {}
+          patience_(options.patience),
+          layouts_(machine.layouts()) {}
 
     Result<void> prepare() {
         if (!options_.vmlinux) return {};
@@ -66,11 +70,14 @@ public:
     bool run() {
         prove_.ignore_btf = options_.ignore_btf;
         prove_.patience = &patience_;
+        if (!machine_.interchangeable().empty())
+            prove_.accept_blocks = [this](const ProvenKernel& kernel) { return accept_blocks(kernel); };
         return by_registers() || over_layouts(FindRoute::page_tables, find_by_page_tables) ||
                over_layouts(FindRoute::vmcoreinfo, find_by_vmcoreinfo) || over_layouts(FindRoute::scan, find_by_scan);
     }
 
     [[nodiscard]] ProvenKernel take() { return std::move(*found_); }
+    [[nodiscard]] bool order_is_proven() const { return order_is_proven_; }
     [[nodiscard]] std::vector<AttachStep> steps() const { return steps_; }
     [[nodiscard]] std::vector<std::string> rejected() const { return rejected_; }
 
@@ -129,13 +136,11 @@ private:
     bool over_layouts(FindRoute route, Find find) {
         if (!wanted(route) || found_ || machine_error_) return found_.has_value();
         RouteReport last;
-        for (const MemoryLayout& layout : machine_.layouts()) {
-            if (patience_.is_exhausted()) break;
-            if (!(machine_.memory().layout().extents == layout.extents)) {
-                machine_.memory().set_layout(layout);
+        for (layouts_.restart(); layouts_.has_current() && !patience_.is_exhausted(); layouts_.advance()) {
+            if (!(machine_.memory().layout().extents == layouts_.current().extents)) {
+                machine_.memory().set_layout(layouts_.current());
                 memory_.new_generation();
             }
-            layout_ = &layout;
             const auto begin = Clock::now();
             const auto report = [&](double fraction) {
                 if (options_.progress) (*options_.progress)(to_string(route).data(), fraction);
@@ -171,6 +176,7 @@ private:
             return false;
         }
         if (!check_layout(*kernel, where)) return false;
+        if (!order_account_.empty()) kernel->checks.push_back(order_account_);
         steps_.insert(steps_.end(), kernel->steps.begin(), kernel->steps.end());
         found_ = std::move(*kernel);
         return true;
@@ -182,6 +188,7 @@ private:
             const auto begin = Clock::now();
             auto cached = cache_.load(memory_, image);
             if (cached) {
+                if (prove_.accept_blocks) VITRINE_CHECK(prove_.accept_blocks(*cached));
                 cached->steps.push_back({"verify the cached profile", since(begin), "build-id " + cached->build_id});
                 return std::move(*cached);
             }
@@ -199,19 +206,35 @@ private:
     // A layout told by the monitor or by the file is not judged by what a guest claims; a disagreement is noted.
     bool check_layout(ProvenKernel& kernel, const std::string& where) {
         const auto map = read_ram_map(memory_, kernel);
-        const std::string odd = map ? disagreement(*map, *layout_)
+        const std::string odd = map ? disagreement(*map, layouts_.current())
                                     : std::string("the guest's memory map could not be read");
         if (odd.empty()) {
             kernel.checks.push_back(
-                fmt::format("the guest's {} agrees with the memory layout ({})", map->source, layout_->name));
+                fmt::format("the guest's {} agrees with the memory layout ({})", map->source, layouts_.current().name));
             return true;
         }
-        if (layout_->certain || machine_.layouts().size() == 1) {
+        if (layouts_.current().certain || machine_.layouts().size() == 1) {
             kernel.checks.push_back(fmt::format("NOTE: {}", odd));
             return true;
         }
-        reject(where, fmt::format("{} ({})", odd, layout_->name));
+        reject(where, fmt::format("{} ({})", odd, layouts_.current().name));
         return false;
+    }
+
+    // Blocks that the monitor could not tell apart: in the order of the layout in force, or the kernel is refused in favour of the order
+    // that it tells itself.
+    Result<void> accept_blocks(const ProvenKernel& kernel) {
+        BlockOrder order = find_block_order(memory_, machine_.memory(), machine_.interchangeable(), kernel);
+        const bool as_laid_out = order.layout.extents == layouts_.current().extents;
+        if (!as_laid_out && layouts_.propose(std::move(order.layout))) {
+            return Error::with_text(Errc::inconsistent, Origin::guest,
+                                    "the kernel's nodes (node_data) lie in other blocks than this layout has them in");
+        }
+        order_is_proven_ = as_laid_out && order.is_proven();
+        order_account_ = fmt::format(
+            "{}{} of {} blocks of equal size are where the kernel and its nodes (node_data) lie",
+            order_is_proven_ ? "" : "NOTE: only ", as_laid_out ? order.proven : 0, order.blocks);
+        return {};
     }
 
     void reject(const std::string& where, const std::string& why) {
@@ -227,7 +250,9 @@ private:
     ProfileCache cache_;
     Patience patience_;
     ProveOptions prove_;
-    const MemoryLayout* layout_ = nullptr;
+    CandidateLayouts layouts_;
+    bool order_is_proven_ = false;
+    std::string order_account_;
     std::optional<ProvenKernel> found_;
     std::optional<Error> unsupported_;
     std::optional<Error> machine_error_;
@@ -237,42 +262,6 @@ private:
     std::vector<std::string> accounts_;
     std::vector<std::string> rejected_;
 };
-
-// "Linux version 6.1.0-56-cloud-amd64 (debian-kernel@...) ..." -> the third word.
-std::string release_of(std::string_view banner) {
-    constexpr std::string_view kPrefix = "Linux version ";
-    banner.remove_prefix(std::min(kPrefix.size(), banner.size()));
-    return std::string(banner.substr(0, banner.find(' ')));
-}
-
-// Page-table isolation: the user half of the kernel's own root pair holds entries of its own (init_top_pgt is then 8 KiB).
-bool has_page_table_isolation(PhysicalMemory& memory, const ProvenKernel& kernel) {
-    const auto own = memory.read_value<std::uint64_t>(kernel.root.wrap_plus(511 * 8));
-    const auto user = memory.read_value<std::uint64_t>(kernel.root.wrap_plus(kPageSize + 511 * 8));
-    return own && user && (*user & 1) != 0 && (*user & kPteAddressMask) != 0 &&
-           (*user & kPteAddressMask) != (*own & kPteAddressMask) && kernel.root.offset_in(2 * kPageSize) == 0;
-}
-
-KernelInfo describe(PhysicalMemory& memory, const ProvenKernel& kernel, const MemoryLayout& layout) {
-    KernelInfo info;
-    info.banner = kernel.banner;
-    info.release = release_of(kernel.banner);
-    info.build_id = kernel.build_id;
-    info.text_va = kernel.image.text_va;
-    info.text_pa = kernel.image.text_pa;
-    info.kaslr_slide = kernel.image.text_va.value - kLowestText;
-    info.paging = kernel.image.paging;
-    info.page_table_isolation = has_page_table_isolation(memory, kernel);
-    info.root = kernel.root;
-    info.route = kernel.image.route;
-    info.from_cache = kernel.layout_source == LayoutSource::cache;
-    info.symbols_from = fmt::format("kallsyms: {} symbols, {}", kernel.kallsyms.num_syms,
-                                    to_string(kernel.kallsyms.addressing));
-    info.types_from = kernel.layout_account;
-    info.memory_layout = layout.name;
-    info.checks = kernel.checks;
-    return info;
-}
 
 }  // namespace
 }  // namespace linux_os
@@ -290,6 +279,7 @@ Result<std::unique_ptr<Guest>> Guest::attach(std::unique_ptr<Machine> machine, c
     if (!attach.run()) return attach.failure();
     auto proven = std::make_unique<linux_os::ProvenKernel>(attach.take());
     VITRINE_CHECK(linux_os::expect_running(*machine, *memory, *proven, options.use_registers));
+    if (attach.order_is_proven()) machine->take_order_as_proven();
     KernelInfo info = linux_os::describe(*memory, *proven, machine->memory().layout());
     info.steps = attach.steps();
     info.rejected = attach.rejected();

@@ -48,6 +48,7 @@ enum class SymbolId : std::uint8_t {
     entry_syscall_64,
     idt_table,
     jiffies_64,
+    node_data,
     count
 };
 inline constexpr std::size_t kSymbolCount = static_cast<std::size_t>(SymbolId::count);
@@ -87,7 +88,8 @@ inline constexpr std::array<std::string_view, kSymbolCount> kSymbolNames = {"_te
                                                                             "sys_call_table",
                                                                             "entry_SYSCALL_64",
                                                                             "idt_table",
-                                                                            "jiffies_64"};
+                                                                            "jiffies_64",
+                                                                            "node_data"};
 
 class KernelSymbols {
 public:

@@ -91,8 +91,8 @@ struct ProcessThreads {
 };
 
 // As far as they could be read. Walked anew while a running guest tears their list.
-ProcessThreads threads_of(const LinuxGuest& guest, const linux_os::TaskList& list, const TaskKey& leader,
-                          std::uint32_t signal_offset, WalkBudget budget) {
+ProcessThreads read_threads(const LinuxGuest& guest, const linux_os::TaskList& list, const TaskKey& leader,
+                            std::uint32_t signal_offset, WalkBudget budget) {
     ProcessThreads found;
     for (unsigned attempt = 0;; ++attempt) {
         found.threads.clear();
@@ -114,9 +114,30 @@ ProcessThreads threads_of(const LinuxGuest& guest, const linux_os::TaskList& lis
 
 }  // namespace
 
+// Each process is walked over twice, as one of the processes and as one of its threads: both count.
 TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
-    // Each process is walked over twice, as one of the processes and as one of its threads: both count.
-    TaskSnapshot leaders = processes({budget.nodes / 2, budget.time});
+    return threads_of(processes({budget.nodes / 2, budget.time}), budget);
+}
+
+TaskSnapshot LinuxGuest::threads_of(std::int32_t pid, WalkBudget budget) const {
+    return threads_of(process(pid, {budget.nodes / 2, budget.time}), budget);
+}
+
+TaskSnapshot LinuxGuest::thread(std::int32_t tid, WalkBudget budget) const {
+    const auto is_another = [tid](const TaskKey& key) { return key.pid != tid; };
+    if (const auto known = process_of_.find(tid); known != process_of_.end()) {
+        TaskSnapshot found = threads_of(known->second, budget);
+        std::erase_if(found.tasks, is_another);
+        if (!found.tasks.empty()) return found;
+    }
+    TaskSnapshot all = threads(budget);
+    process_of_.clear();
+    for (const TaskKey& key : all.tasks) process_of_.emplace(key.pid, key.tgid);
+    std::erase_if(all.tasks, is_another);
+    return all;
+}
+
+TaskSnapshot LinuxGuest::threads_of(const TaskSnapshot& leaders, WalkBudget budget) const {
     const linux_os::TaskList list(*space_, *proven_->symbols.get(linux_os::SymbolId::init_task), proven_->layout);
     const linux_os::TaskWatch watch(*this, leaders.tasks, linux_os::FieldId::task_tasks);
     const auto signal_offset = proven_->layout.offset(linux_os::FieldId::task_signal);
@@ -131,7 +152,7 @@ TaskSnapshot LinuxGuest::threads(WalkBudget budget) const {
         }
         const std::size_t walked = leaders.tasks.size() + all.tasks.size();
         const std::size_t left = budget.nodes > walked ? budget.nodes - walked : 0;
-        ProcessThreads of = threads_of(*this, list, leader, *signal_offset, {left, budget.time});
+        ProcessThreads of = read_threads(*this, list, leader, *signal_offset, {left, budget.time});
         all.report.retries += of.report.retries;
         if (!of.is_all()) {
             // Of a running guest the process may simply have ended. Else its leader at least is known, whatever its threads' list is.
@@ -199,13 +220,26 @@ std::string LinuxGuest::doubt() const {
            "or paused, or was just reset: then this is what the kernel of before left in memory";
 }
 
+Result<void> LinuxGuest::read_symbol_region() {
+    if (proven_->region) return {};
+    proven_->region = VITRINE_TRY(
+        linux_os::read_region(space_->memory(), proven_->image, proven_->region_va, proven_->region_size));
+    return {};
+}
+
+Result<std::vector<std::optional<Gva>>> LinuxGuest::find_symbols(std::span<const std::string_view> names) {
+    if (!symbols_) {
+        VITRINE_CHECK(read_symbol_region());
+        return lookup_kallsyms(proven_->region->bytes, proven_->region->va, proven_->kallsyms, names);
+    }
+    std::vector<std::optional<Gva>> found;
+    for (const std::string_view name : names) found.push_back(symbols_->address_of(name));
+    return found;
+}
+
 Result<const SymbolTable*> LinuxGuest::symbols() {
     if (symbols_) return symbols_.get();
-    PhysicalMemory& memory = space_->memory();
-    if (!proven_->region) {
-        proven_->region = VITRINE_TRY(
-            linux_os::read_region(memory, proven_->image, proven_->region_va, proven_->region_size));
-    }
+    VITRINE_CHECK(read_symbol_region());
     SymbolTableBuilder builder;
     VITRINE_CHECK(decode_kallsyms(proven_->region->bytes, proven_->region->va, proven_->kallsyms, builder));
     symbols_missing_ = linux_os::add_module_symbols(*this, builder).missing;

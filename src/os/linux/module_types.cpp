@@ -32,12 +32,47 @@ Result<KernelBlob> kernel_blob(const LinuxGuest& guest) {
     return blob;
 }
 
-// A name lies in the strings, whole. Without it the module cannot have such a type, and need not be parsed.
-bool may_hold(std::span<const std::byte> blob, std::string_view name) {
-    const std::string wanted = '\0' + std::string(name) + '\0';
-    const auto bytes = std::as_bytes(std::span(wanted));
-    return std::search(blob.begin(), blob.end(), bytes.begin(), bytes.end()) != blob.end();
+// Sections of a blob; empty where its header does not hold. include/uapi/linux/btf.h, struct btf_header.
+ByteView section(ByteView blob, std::uint64_t offset_at) {
+    const auto header = blob.u32(4), offset = blob.u32(offset_at), size = blob.u32(offset_at + 4);
+    if (!header || !offset || !size) return {};
+    return blob.sub(std::uint64_t{*header} + *offset, *size).value_or(ByteView());
 }
+ByteView records(ByteView blob) { return section(blob, 8); }
+ByteView strings(ByteView blob) { return section(blob, 16); }
+
+// Tells modules that cannot have a type of a name from those that may, which are to be parsed: its text is in the module's own strings, or a
+// record refers to where the kernel's have it.
+class NameFilter {
+public:
+    NameFilter(ByteView kernel, std::string_view name) : wanted_(std::string(name) + '\0') {
+        const auto text = strings(kernel).span();
+        const auto bytes = std::as_bytes(std::span(wanted_));
+        for (auto at = text.begin(); places_.size() <= kMostPlaces; ++at) {
+            at = std::search(at, text.end(), bytes.begin(), bytes.end());
+            if (at == text.end()) break;
+            places_.push_back(static_cast<std::uint32_t>(at - text.begin()));
+        }
+    }
+
+    [[nodiscard]] bool may_hold(ByteView module) const {
+        if (places_.size() > kMostPlaces) return true;
+        const auto text = strings(module).span();
+        const auto bytes = std::as_bytes(std::span(wanted_));
+        if (std::search(text.begin(), text.end(), bytes.begin(), bytes.end()) != text.end()) return true;
+        // Any word that looks like a reference: one too many costs time, and nothing else.
+        const ByteView words = records(module);
+        for (std::uint64_t at = 0; at + 4 <= words.size(); at += 4) {
+            if (std::find(places_.begin(), places_.end(), *words.u32(at)) != places_.end()) return true;
+        }
+        return false;
+    }
+
+private:
+    static constexpr std::size_t kMostPlaces = 64;  // as the end of longer names, too
+    std::string wanted_;
+    std::vector<std::uint32_t> places_;
+};
 
 }  // namespace
 
@@ -51,8 +86,13 @@ Result<ModuleTypesReport> LinuxGuest::for_each_module_types(const ModuleTypesWan
         if (is_wanted(module)) report.problems.push_back(fmt::format("types of module {} cannot be read", module));
     }
     std::optional<KernelBlob> kernel;
+    std::optional<NameFilter> filter;
+    if (!listed.modules.empty() && !wanted.type.empty()) {
+        kernel = VITRINE_TRY(kernel_blob(*this));
+        filter.emplace(kernel->bytes, wanted.type);
+    }
     for (linux_os::ModuleBtf& module : listed.modules) {
-        if (!is_wanted(module.module) || (!wanted.type.empty() && !may_hold(module.blob, wanted.type))) continue;
+        if (!is_wanted(module.module) || (filter && !filter->may_hold(ByteView(module.blob)))) continue;
         if (deadline.passed_now()) {
             report.walk.end = WalkEnd::budget;
             break;

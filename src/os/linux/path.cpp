@@ -8,6 +8,16 @@
 namespace vitrine::linux_os {
 namespace {
 
+enum : std::size_t { kPrivate, kNsOps, kNsName, kFsData, kDmaBufName };
+
+constexpr auto kMembers = std::to_array<MemberNeed>({
+    {"inode", {"i_private"}, MemberShape::pointer, false},
+    {"ns_common", {"ops"}, MemberShape::pointer, false},
+    {"proc_ns_operations", {"name"}, MemberShape::pointer, false},
+    {"dentry", {"d_fsdata"}, MemberShape::pointer, false},
+    {"dma_buf", {"name"}, MemberShape::pointer, false},
+});
+
 constexpr std::uint32_t kNameMax = 255;  // NAME_MAX
 constexpr std::size_t kPathMax = 4096;   // PATH_MAX
 constexpr unsigned kMaxSteps = 4096;     // components and mounts crossed; a cycle ends here too
@@ -18,7 +28,11 @@ bool is_entry_name(std::string_view name) {
     return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos;
 }
 
+Error lacks_member() { return Error::make(Errc::not_found, Origin::types, "a member that paths need"); }
+
 }  // namespace
+
+constinit const NeedGroup kSpecialPathNeeds{"paths of special files", kMembers};
 
 Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
     Name name;
@@ -45,39 +59,79 @@ Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
     return name;
 }
 
-// Objects without a place in a file tree: their file system decides how /proc prints them.
-Result<std::string> PathResolver::special_name(Gva dentry, const Name& name) const {
-    std::string type;
-    if (layout_.has(FieldId::dentry_sb) && layout_.has(FieldId::sb_type) &&
-        layout_.has(FieldId::file_system_type_name)) {
-        const Gva sb = VITRINE_TRY(space_.read_pointer(dentry.wrap_plus(layout_.at(FieldId::dentry_sb))));
-        const Gva fs_type = VITRINE_TRY(space_.read_pointer(sb.wrap_plus(layout_.at(FieldId::sb_type))));
-        const Gva text = VITRINE_TRY(
-            space_.read_pointer(fs_type.wrap_plus(layout_.at(FieldId::file_system_type_name))));
-        type = VITRINE_TRY(space_.read_c_string(text, 64)).bytes;
-    }
-    if (type == "anon_inodefs") return "anon_inode:" + name.text;
-    if ((type == "pipefs" || type == "sockfs") && layout_.has(FieldId::dentry_inode) &&
-        layout_.has(FieldId::inode_ino)) {
-        const Gva inode = VITRINE_TRY(space_.read_pointer(dentry.wrap_plus(layout_.at(FieldId::dentry_inode))));
-        const auto number = VITRINE_TRY(
-            space_.read_value<std::uint64_t>(inode.wrap_plus(layout_.at(FieldId::inode_ino))));
-        return fmt::format("{}:[{}]", type == "pipefs" ? "pipe" : "socket", number);
-    }
-    return "/" + name.text;
+Result<std::string> PathResolver::file_system(Gva dentry) const {
+    if (!layout_.has(FieldId::dentry_sb) || !layout_.has(FieldId::sb_type) ||
+        !layout_.has(FieldId::file_system_type_name))
+        return std::string();
+    const Gva sb = VITRINE_TRY(space_.read_pointer(dentry.wrap_plus(layout_.at(FieldId::dentry_sb))));
+    const Gva type = VITRINE_TRY(space_.read_pointer(sb.wrap_plus(layout_.at(FieldId::sb_type))));
+    const Gva text = VITRINE_TRY(space_.read_pointer(type.wrap_plus(layout_.at(FieldId::file_system_type_name))));
+    return VITRINE_TRY(space_.read_c_string(text, 64)).bytes;
 }
 
-Result<FilePath> PathResolver::of_path(Gva path) const {
+Result<std::uint64_t> PathResolver::inode_number(Gva dentry) const {
+    if (!layout_.has(FieldId::dentry_inode) || !layout_.has(FieldId::inode_ino)) return lacks_member();
+    const Gva inode = VITRINE_TRY(space_.read_pointer(dentry.wrap_plus(layout_.at(FieldId::dentry_inode))));
+    return space_.read_value<std::uint64_t>(inode.wrap_plus(layout_.at(FieldId::inode_ino)));
+}
+
+// The string that object->member->name points to.
+Result<std::string> PathResolver::text_behind(Gva object, std::size_t member, std::size_t name) const {
+    constexpr std::size_t kLongest = 64;
+    if (special_ == nullptr || !special_->has(member) || !special_->has(name)) return lacks_member();
+    const Gva next = VITRINE_TRY(space_.read_pointer(object.wrap_plus(special_->at(member))));
+    const Gva text = VITRINE_TRY(space_.read_pointer(next.wrap_plus(special_->at(name))));
+    if (text.is_null()) return std::string();
+    return VITRINE_TRY(space_.read_c_string(text, kLongest)).bytes;
+}
+
+// ns_dname() (fs/nsfs.c)
+Result<std::string> PathResolver::namespace_name(Gva dentry) const {
+    if (special_ == nullptr || !special_->has(kPrivate) || !layout_.has(FieldId::dentry_inode)) return lacks_member();
+    const Gva inode = VITRINE_TRY(space_.read_pointer(dentry.wrap_plus(layout_.at(FieldId::dentry_inode))));
+    const Gva ns = VITRINE_TRY(space_.read_pointer(inode.wrap_plus(special_->at(kPrivate))));
+    const std::string kind = VITRINE_TRY(text_behind(ns, kNsOps, kNsName));
+    return fmt::format("{}:[{}]", kind, VITRINE_TRY(inode_number(dentry)));
+}
+
+// dmabuffs_dname() (drivers/dma-buf/dma-buf.c)
+Result<std::string> PathResolver::dma_buf_name(Gva dentry) const { return text_behind(dentry, kFsData, kDmaBufName); }
+
+// Objects without a place in a file tree: their file system decides how /proc prints them (dentry_operations.d_dname).
+Result<FilePath> PathResolver::special_path(Gva dentry, const Name& name) const {
+    const std::string type = VITRINE_TRY(file_system(dentry));
+    if (type == "anon_inodefs") return FilePath{"anon_inode:" + name.text};
+    if (type == "pidfs") return FilePath{"anon_inode:[pidfd]"};  // pidfs_dname(), 6.9 and later
+    if (type == "pipefs") return FilePath{fmt::format("pipe:[{}]", VITRINE_TRY(inode_number(dentry)))};
+    if (type == "sockfs") return FilePath{fmt::format("socket:[{}]", VITRINE_TRY(inode_number(dentry)))};
+    if (type == "nsfs") return FilePath{VITRINE_TRY(namespace_name(dentry))};
+    if (type == "dmabuf") return FilePath{fmt::format("/{}:{}", name.text, VITRINE_TRY(dma_buf_name(dentry)))};
+    return FilePath{"/" + name.text, true};  // simple_dname() says "(deleted)" of all others
+}
+
+Result<void> PathResolver::check_layout() const {
     using F = FieldId;
     for (const F id :
          {F::path_mnt, F::path_dentry, F::vfsmount_root, F::mount_mnt, F::mount_parent, F::mount_mountpoint,
           F::dentry_parent, F::dentry_name, F::dentry_name_len, F::dentry_hash_pprev}) {
-        if (!layout_.has(id)) return Error::make(Errc::not_found, Origin::types, "a member that paths need");
+        if (!layout_.has(id)) return lacks_member();
     }
-    const Gva vfsmount = VITRINE_TRY(space_.read_pointer(path.wrap_plus(layout_.at(F::path_mnt))));
-    Gva dentry = VITRINE_TRY(space_.read_pointer(path.wrap_plus(layout_.at(F::path_dentry))));
+    return {};
+}
+
+Result<FilePath> PathResolver::of_path(Gva path) const {
+    VITRINE_CHECK(check_layout());
+    const Gva vfsmount = VITRINE_TRY(space_.read_pointer(path.wrap_plus(layout_.at(FieldId::path_mnt))));
+    const Gva dentry = VITRINE_TRY(space_.read_pointer(path.wrap_plus(layout_.at(FieldId::path_dentry))));
     if (vfsmount.is_null() || dentry.is_null())
         return Error::make_at(Errc::not_found, Origin::guest, path.value, "path");
+    return of(vfsmount, dentry);
+}
+
+Result<FilePath> PathResolver::of(Gva vfsmount, Gva dentry) const {
+    using F = FieldId;
+    VITRINE_CHECK(check_layout());
+    const Gva start = dentry;
     Gva mount = vfsmount.wrap_minus(layout_.at(F::mount_mnt));
     FilePath result;
     bool first = true;
@@ -96,9 +150,9 @@ Result<FilePath> PathResolver::of_path(Gva path) const {
         }
         const Name name = VITRINE_TRY(read_name(dentry));
         if (name.parent == dentry) {  // the root of nothing that is mounted: a memfd, a pipe, a socket
-            result.text = VITRINE_TRY(special_name(dentry, name)) + result.text;
-            // simple_dname() prints "(deleted)" for those that look like files.
-            result.deleted = first && result.text.starts_with('/');
+            FilePath special = VITRINE_TRY(special_path(dentry, name));
+            result.text = special.text + result.text;
+            if (first) result.deleted = special.deleted;
             return result;
         }
         if (!is_entry_name(name.text))
@@ -108,7 +162,29 @@ Result<FilePath> PathResolver::of_path(Gva path) const {
         result.text.insert(0, "/" + name.text);
         dentry = name.parent;
     }
-    return Error::make_at(Errc::limit, Origin::guest, path.value, "path longer than a path can be");
+    return Error::make_at(Errc::limit, Origin::guest, start.value, "path longer than a path can be");
+}
+
+Result<FilePath> PathResolver::inside_file_system(Gva dentry) const {
+    VITRINE_CHECK(check_layout());
+    const Gva start = dentry;
+    FilePath result;
+    for (unsigned step = 0; step < kMaxSteps && result.text.size() < kPathMax; ++step) {
+        const Name name = VITRINE_TRY(read_name(dentry));
+        if (name.parent == dentry) {
+            if (!result.text.empty()) return result;
+            if (VITRINE_TRY(file_system(dentry)) == "nsfs" && dentry == start) {
+                if (auto text = namespace_name(dentry)) return FilePath{std::move(*text)};
+            }
+            return FilePath{"/"};
+        }
+        if (!is_entry_name(name.text))
+            return Error::make_at(Errc::malformed, Origin::guest, dentry.value, "directory entry's name");
+        if (dentry == start) result.deleted = name.unhashed;
+        result.text.insert(0, "/" + name.text);
+        dentry = name.parent;
+    }
+    return Error::make_at(Errc::limit, Origin::guest, start.value, "path longer than a path can be");
 }
 
 Result<FilePath> PathResolver::of_file(Gva file) const {

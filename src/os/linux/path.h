@@ -8,21 +8,31 @@
 
 namespace vitrine::linux_os {
 
+// What the names of namespaces' files and of dma-bufs need besides the layout.
+extern const NeedGroup kSpecialPathNeeds;
+
 struct FilePath {
     std::string text;      // any bytes; without " (deleted)"
     bool deleted = false;  // unlinked, or never linked (memfd)
+    // As readlink of /proc/PID/fd/N gives it.
+    [[nodiscard]] std::string link() const { return deleted ? text + " (deleted)" : text; }
 };
 
 class PathResolver {
 public:
-    // Both outlive the resolver.
-    PathResolver(const AddressSpace& space, const Layout& layout) : space_(space), layout_(layout) {}
+    // All outlive the resolver. `special`: kSpecialPathNeeds resolved; without it the files of namespaces have no path.
+    PathResolver(const AddressSpace& space, const Layout& layout, const Members* special = nullptr)
+        : space_(space), layout_(layout), special_(special) {}
 
     // Of a struct path at this address. not_found when the layout lacks a member, fault when a part cannot be read, limit
     // when it is longer than PATH_MAX or deeper than a path can be, malformed when a name is impossible.
     Result<FilePath> of_path(Gva path) const;
+    // The same of its two members: struct vfsmount and struct dentry.
+    Result<FilePath> of(Gva vfsmount, Gva dentry) const;
     // Of a struct file.
     Result<FilePath> of_file(Gva file) const;
+    // From the root of its file system on, as mountinfo gives what of it is mounted (dentry_path()).
+    Result<FilePath> inside_file_system(Gva dentry) const;
 
 private:
     struct Name {
@@ -31,10 +41,17 @@ private:
         bool unhashed = false;
     };
     Result<Name> read_name(Gva dentry) const;
-    Result<std::string> special_name(Gva dentry, const Name& name) const;
+    [[nodiscard]] Result<void> check_layout() const;
+    Result<std::string> file_system(Gva dentry) const;
+    Result<FilePath> special_path(Gva dentry, const Name& name) const;
+    Result<std::string> namespace_name(Gva dentry) const;
+    Result<std::string> dma_buf_name(Gva dentry) const;
+    Result<std::string> text_behind(Gva object, std::size_t member, std::size_t name) const;
+    Result<std::uint64_t> inode_number(Gva dentry) const;
 
     const AddressSpace& space_;
     const Layout& layout_;
+    const Members* special_;
 };
 
 }  // namespace vitrine::linux_os

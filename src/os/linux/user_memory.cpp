@@ -1,6 +1,7 @@
 #include "os/linux/user_memory.h"
 
 #include <algorithm>
+#include <array>
 
 namespace vitrine::linux_os {
 
@@ -40,6 +41,29 @@ Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t ma
     if (nul != std::string::npos) title.resize(nul + 1);
     line.bytes = std::move(title);
     return line;
+}
+
+Result<Environment> environment(const LinuxGuest& guest, Gva mm, std::size_t max) {
+    const Layout& layout = guest.layout();
+    if (!layout.has(FieldId::mm_env_start) || !layout.has(FieldId::mm_env_end))
+        return Error::make(Errc::not_found, Origin::types, "struct mm_struct.env_start");
+    const auto start = VITRINE_TRY(
+        guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_env_start))));
+    const auto end = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_env_end))));
+    Environment found;
+    if (start >= end) return found;
+    const AddressSpace user = VITRINE_TRY(user_space(guest, mm));
+    // Page after page: what a forged length claims costs no memory before it is known to be there.
+    for (std::uint64_t at = start; at < end && found.bytes.size() < max;) {
+        std::array<std::byte, kPageSize> page;
+        const std::uint64_t wanted = std::min(end - at, kPageSize - at % kPageSize);
+        const std::size_t got = VITRINE_TRY(user.read_prefix(Gva{at}, std::span(page).first(wanted)));
+        found.bytes.append(reinterpret_cast<const char*>(page.data()), got);
+        if (got < wanted) break;
+        at += wanted;
+    }
+    found.truncated = found.bytes.size() < end - start;
+    return found;
 }
 
 }  // namespace vitrine::linux_os

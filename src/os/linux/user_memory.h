@@ -21,4 +21,12 @@ struct CommandLine {
 // in memory (swapped out) end it.
 Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t max = 128 * 1024);
 
+struct Environment {
+    std::string bytes;  // as /proc/PID/environ: KEY=VALUE, each ended by NUL; whatever else the program wrote there
+    bool truncated = false;  // longer than what is read, or partly paged out
+};
+
+// More than execve() lets arguments and environment take together (3/4 of the default stack limit, fs/exec.c) is not read.
+Result<Environment> environment(const LinuxGuest& guest, Gva mm, std::size_t max = 6u << 20);
+
 }  // namespace vitrine::linux_os

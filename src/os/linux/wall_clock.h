@@ -12,4 +12,7 @@ namespace vitrine::linux_os {
 // not found, or says something impossible.
 [[nodiscard]] std::optional<std::int64_t> boot_time(const LinuxGuest& guest);
 
+// The kernel's struct timekeeper; nullopt when it is not found.
+[[nodiscard]] std::optional<Gva> timekeeper(const LinuxGuest& guest);
+
 }  // namespace vitrine::linux_os

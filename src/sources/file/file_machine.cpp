@@ -19,6 +19,7 @@
 #include "sources/file/known_formats.h"
 #include "sources/file/mapped_store.h"
 #include "sources/file/raw_layout.h"
+#include "sources/recorded/recorded_machine.h"
 
 namespace vitrine {
 namespace {
@@ -177,6 +178,19 @@ Result<std::unique_ptr<Machine>> open_core(const std::string& path, OpenFile fil
     return std::make_unique<FileMachine>(std::move(info), std::move(store), std::move(layouts), std::move(core.vcpus));
 }
 
+Result<std::unique_ptr<Machine>> open_recording(const std::string& path, OpenFile file) {
+    if (file.size > kMostRecordingBytes) return refuse(Errc::malformed, path, "larger than a recording can be", "");
+    LargeBuffer bytes(static_cast<std::size_t>(file.size));
+    if (bytes.size() != file.size) return refuse(Errc::limit, path, "this host lacks the memory to read it", "");
+    if (!copy_from_file(file.fd.get(), 0, bytes.span())) return refuse(Errc::io, path, "cannot be read", "");
+    auto recording = parse_recording(bytes);
+    if (!recording) {
+        return refuse(recording.error().code, path, recording.error().to_string(),
+                      or_raw(path, recording.error().hint()));
+    }
+    return make_recorded_machine(std::move(*recording), info_for(path, "recording"));
+}
+
 Result<std::unique_ptr<Machine>> open_raw(const std::string& path, OpenFile file) {
     if (file.size < kSmallest) {
         return refuse(Errc::usage, path, fmt::format("{} bytes are too few for a machine's memory", file.size),
@@ -201,6 +215,7 @@ Result<std::unique_ptr<Machine>> open_file_machine(const std::string& path) {
         return refuse(Errc::unsupported, path, fmt::format("{}, which cannot be read as it is", known->name),
                       or_raw(path, known->hint));
     }
+    if (has_recording_mark(head)) return open_recording(path, std::move(file));
     if (has_elf_magic(head)) return open_core(path, std::move(file));
     return open_raw(path, std::move(file));
 }

@@ -1,4 +1,4 @@
-// A machine whose memory is in a file: a raw image, or an ELF core. Which of them it is, the content says.
+// A machine whose memory is in a file: a raw image, an ELF core, or a recording. Which of them it is, the content says.
 #pragma once
 
 #include <memory>

@@ -31,6 +31,9 @@ struct MemoryPlan {
     std::vector<std::string> notes;
     // Memory of the guest, or what may be that, which is in no layout: one line. Empty: there is none.
     std::string uncovered{};
+    // Blocks of one size that only their likely order tells apart, and one line that says so. Empty: there are none.
+    std::vector<InterchangeableParts> interchangeable{};
+    std::string unproven_order{};
 };
 
 // Memory plugged in besides the main memory, as query-memory-devices tells.

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "sources/qemu/block_choices.h"
 #include "sources/qemu/memory_plan.h"
 #include "sources/qemu/x86_layout.h"
 #include "vitrine/base/address.h"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kGiB = 1u << 30;
-constexpr std::size_t kMaxLayouts = 24;
 constexpr std::size_t kMaxBlocks = 128;  // MAX_NODES in QEMU
 // Where nothing is said about the size, smaller mappings are not looked at.
 constexpr std::uint64_t kSmallestGuess = 32 * kMiB;
@@ -27,11 +27,7 @@ struct WantedBlock {
     std::size_t order = 0;  // in which it was made
 };
 
-struct Candidate {
-    std::uint64_t start = 0;
-    bool is_file = false;
-    friend bool operator==(const Candidate&, const Candidate&) = default;
-};
+std::uint64_t mapped_size(const WantedBlock& block) { return (block.size + kPageSize - 1) / kPageSize * kPageSize; }
 
 bool may_be_ram(const HostMapping& m) { return m.readable && m.writable && !m.executable && !m.path.starts_with("["); }
 
@@ -117,47 +113,6 @@ std::vector<WantedBlock> wanted_blocks(const QemuCommandLine& line) {
     blocks.push_back({"main memory", {}, line.memory_path, line.memory_size, 0});
     return blocks;
 }
-
-// Every way to give each block a mapping of its own, likeliest first, at most kMaxLayouts.
-class Assignments {
-public:
-    Assignments(const std::vector<WantedBlock>& blocks, const std::vector<std::vector<Candidate>>& candidates)
-        : candidates_(candidates), order_(blocks.size()), chosen_(blocks.size()) {
-        // Blocks in the order in which they were made take candidates in the order in which they were mapped.
-        for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
-        std::sort(order_.begin(), order_.end(),
-                  [&](std::size_t a, std::size_t b) { return blocks[a].order < blocks[b].order; });
-        choose(0);
-    }
-    [[nodiscard]] const std::vector<std::vector<Candidate>>& all() const { return found_; }
-    [[nodiscard]] bool truncated() const { return truncated_; }
-
-private:
-    void choose(std::size_t depth) {
-        if (truncated_) return;
-        if (depth == order_.size()) {
-            truncated_ = found_.size() == kMaxLayouts;
-            if (!truncated_) found_.push_back(chosen_);
-            return;
-        }
-        // Bounds the search where most choices end in nothing.
-        if (++steps_ > 100'000) truncated_ = true;
-        for (const Candidate& c : candidates_[order_[depth]]) {
-            const auto used_end = order_.begin() + static_cast<std::ptrdiff_t>(depth);
-            const bool used = std::any_of(order_.begin(), used_end, [&](std::size_t i) { return chosen_[i] == c; });
-            if (used) continue;
-            chosen_[order_[depth]] = c;
-            choose(depth + 1);
-        }
-    }
-
-    const std::vector<std::vector<Candidate>>& candidates_;
-    std::vector<std::size_t> order_;
-    std::vector<Candidate> chosen_;
-    std::vector<std::vector<Candidate>> found_;
-    std::size_t steps_ = 0;
-    bool truncated_ = false;
-};
 
 // Sizes of low memory that are possible, likeliest first.
 std::vector<std::uint64_t> splits_for(const QemuCommandLine& line, std::uint64_t total) {
@@ -293,35 +248,37 @@ void plan_by_size_alone(MemoryPlan& plan, const QemuCommandLine& line, const std
     }
 }
 
-// A kernel that proves itself proves where the block is that holds it: its page tables name physical addresses of its own image.
-// It proves nothing about blocks of one size elsewhere, so two choices that agree about some block and differ about others
-// may both pass.
-bool may_be_confused(const std::vector<std::vector<Candidate>>& choices) {
-    for (std::size_t a = 0; a < choices.size(); ++a) {
-        for (std::size_t b = 0; b < a; ++b) {
-            std::size_t agree = 0;
-            for (std::size_t i = 0; i < choices[a].size(); ++i) agree += choices[a][i] == choices[b][i] ? 1u : 0u;
-            if (agree != 0 && agree != choices[a].size()) return true;
-        }
+// Every mapping that may be one of these blocks is given along: the guest's kernel, once found, may tell which is which. That they have
+// one size is all that they need have in common.
+void note_equal_blocks(MemoryPlan& plan, const std::vector<WantedBlock>& blocks,
+                       const std::vector<std::vector<Candidate>>& candidates) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        for (const Candidate& c : candidates[i]) store_block(plan, {blocks[i].name, c.start, mapped_size(blocks[i])});
     }
-    return false;
-}
-
-void note_equal_blocks(MemoryPlan& plan) {
-    constexpr std::string_view kText =
+    for (std::size_t i = 0; i < plan.blocks.size(); ++i) {
+        const std::uint64_t size = plan.blocks[i].size;
+        auto group = std::find_if(plan.interchangeable.begin(), plan.interchangeable.end(),
+                                  [&](const InterchangeableParts& parts) { return parts.size == size; });
+        if (group == plan.interchangeable.end()) {
+            const auto same = std::count_if(plan.blocks.begin(), plan.blocks.end(),
+                                            [&](const RamBlock& b) { return b.size == size; });
+            if (same > 1) group = plan.interchangeable.insert(group, {size, {}});
+        }
+        if (group != plan.interchangeable.end()) group->offsets.push_back(store_offset(plan, i));
+    }
+    plan.unproven_order =
         "several blocks of memory have the same size, and without the monitor socket the order in which they were "
-        "made, "
-        "which is likely but not proven, decides which is which: answers may mix them up";
-    plan.notes.emplace_back(kText);
-    plan.uncovered = kText;
+        "made, which is likely but not proven by the guest's kernel, decides which is which: answers may mix them up";
 }
 
 // Every way to find the expected blocks among the mappings, with every split. The likely split for every choice of mappings
 // comes first, the unlikely ones behind.
 void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::vector<WantedBlock>& blocks,
                     const std::vector<std::vector<Candidate>>& candidates) {
-    const Assignments assignments(blocks, candidates);
-    const bool many = assignments.all().size() > 1;
+    std::vector<std::size_t> order;
+    for (const WantedBlock& block : blocks) order.push_back(block.order);
+    const BlockChoices choices = choose_mappings(candidates, order);
+    const bool many = choices.all.size() > 1;
     std::vector<std::uint64_t> sizes;
     std::uint64_t total = 0;
     for (const WantedBlock& block : blocks) {
@@ -329,17 +286,17 @@ void plan_by_blocks(MemoryPlan& plan, const QemuCommandLine& line, const std::ve
         total += block.size;
     }
     for (const std::uint64_t split : splits_for(line, total)) {
-        for (std::size_t choice = 0; choice < assignments.all().size(); ++choice) {
+        for (std::size_t choice = 0; choice < choices.all.size(); ++choice) {
             std::vector<std::size_t> indices;
             for (std::size_t i = 0; i < blocks.size(); ++i) {
-                const std::uint64_t mapped = (sizes[i] + kPageSize - 1) / kPageSize * kPageSize;
-                indices.push_back(store_block(plan, {blocks[i].name, assignments.all()[choice][i].start, mapped}));
+                const std::uint64_t start = choices.all[choice][i].start;
+                indices.push_back(store_block(plan, {blocks[i].name, start, mapped_size(blocks[i])}));
             }
             add_layouts(plan, line, indices, sizes, split, choice, many);
         }
     }
-    if (may_be_confused(assignments.all())) note_equal_blocks(plan);
-    if (assignments.truncated()) plan.notes.emplace_back("more mappings have the right sizes than were tried");
+    if (may_be_confused(choices)) note_equal_blocks(plan, blocks, candidates);
+    if (choices.truncated) plan.notes.emplace_back("more mappings have the right sizes than were tried");
 }
 
 }  // namespace

@@ -29,11 +29,12 @@ Error migrated_away(pid_t pid) {
 class QemuMachine final : public Machine {
 public:
     QemuMachine(std::shared_ptr<const HostProcess> process, MachineInfo info, Backing backing,
-                std::vector<MemoryLayout> layouts)
+                std::vector<MemoryLayout> layouts, std::vector<InterchangeableParts> interchangeable)
         : process_(std::move(process)),
           info_(std::move(info)),
           parts_(std::move(backing.parts)),
           layouts_(std::move(layouts)),
+          interchangeable_(std::move(interchangeable)),
           memory_(std::move(backing.store), layouts_.front()) {}
 
     void set_capabilities(std::unique_ptr<VcpuRegisters> registers, std::unique_ptr<PauseControl> pause_control) {
@@ -52,6 +53,8 @@ public:
     [[nodiscard]] const MachineInfo& info() const override { return info_; }
     [[nodiscard]] GuestMemory& memory() override { return memory_; }
     [[nodiscard]] std::span<const MemoryLayout> layouts() const override { return layouts_; }
+    [[nodiscard]] std::span<const InterchangeableParts> interchangeable() const override { return interchangeable_; }
+    void take_order_as_proven() override { info_.unproven_order.clear(); }
     [[nodiscard]] VcpuRegisters* registers() override { return registers_.get(); }
     [[nodiscard]] PauseControl* pause_control() override { return pause_control_.get(); }
     [[nodiscard]] bool is_live() const override { return true; }
@@ -95,6 +98,7 @@ private:
     Clock::time_point next_glance_;
     std::vector<HostMapping> parts_;
     std::vector<MemoryLayout> layouts_;
+    std::vector<InterchangeableParts> interchangeable_;
     GuestMemory memory_;
     std::unique_ptr<VcpuRegisters> registers_;
     std::unique_ptr<PauseControl> pause_control_;
@@ -262,6 +266,7 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     }
     info_.backend = backing->description;
     info_.uncovered = plan_->uncovered;
+    info_.unproven_order = plan_->unproven_order;
     for (auto& note : plan_->notes) info_.notes.push_back(std::move(note));
     for (auto& note : backing->notes) info_.notes.push_back(std::move(note));
     VITRINE_CHECK(process_->check_alive());
@@ -269,7 +274,7 @@ Result<std::unique_ptr<Machine>> Opening::run(const std::string& given_socket) {
     const MonitorFacts facts{process_->pid(), info_.accelerator == "kvm", info_.qmp_socket, options_, true,
                              socket_peer_};
     auto machine = std::make_unique<QemuMachine>(process_, std::move(info_), std::move(*backing),
-                                                 std::move(plan_->layouts));
+                                                 std::move(plan_->layouts), std::move(plan_->interchangeable));
     if (monitor_answered_) machine->watch_migration(options_.qmp_timeout, socket_peer_);
     const std::shared_ptr<Guardian> guardian = make_guardian(facts);
     machine->set_capabilities(make_registers(facts, guardian), make_pause_control(facts, guardian));

@@ -13,8 +13,8 @@ namespace {
 using namespace linux_os;
 
 constexpr auto kSpec = std::to_array<Column>({
-    {"pid", ColumnType::integer, "process id (thread group)"},
-    {"tid", ColumnType::integer, "thread id"},
+    index({"pid", ColumnType::integer, "process id (thread group)"}),
+    index({"tid", ColumnType::integer, "thread id"}),
     {"name", ColumnType::text, "name as /proc/PID/task/TID/comm shows it"},
     {"state", ColumnType::text, "R S D T t X Z P I, as /proc/PID/task/TID/stat"},
     {"nice", ColumnType::integer, "nice value, -20 to 19"},
@@ -25,6 +25,18 @@ constexpr auto kSpec = std::to_array<Column>({
 });
 
 constexpr auto kExamples = std::to_array<std::string_view>({"vitrine threads qemu:web1"});
+
+constexpr auto kQueries = std::to_array<std::string_view>({
+    "SELECT tid, name, state FROM process_threads WHERE pid = 1",
+    "SELECT pid, count(*) AS threads FROM process_threads GROUP BY pid ORDER BY threads DESC LIMIT 10",
+});
+
+constexpr auto kInvariants = std::to_array<Invariant>({
+    {"a thread id once", "SELECT tid FROM process_threads GROUP BY tid HAVING count(*) > 1"},
+    {"every thread is of a process", "SELECT tid FROM process_threads WHERE pid NOT IN (SELECT pid FROM processes)"},
+    {"every process has its leader among its threads",
+     "SELECT pid FROM processes WHERE pid NOT IN (SELECT tid FROM process_threads WHERE tid = pid)"},
+});
 
 void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::array<Value, kSpec.size()>& row) {
     const Layout& layout = guest.layout();
@@ -83,8 +95,19 @@ private:
     unsigned told_ = 0;
 };
 
+// All threads, or those that may be wanted.
+TaskSnapshot wanted_threads(const LinuxGuest& guest, const QueryContext& context) {
+    const auto pid = context.wanted_integer(0), tid = context.wanted_integer(1);
+    for (const auto& id : {pid, tid}) {
+        if (id && !std::in_range<std::int32_t>(*id)) return {};
+    }
+    if (pid) return guest.threads_of(static_cast<std::int32_t>(*pid), context.budget);
+    if (tid) return guest.thread(static_cast<std::int32_t>(*tid), context.budget);
+    return guest.threads(context.budget);
+}
+
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
-    TaskSnapshot snapshot = guest.threads(context.budget);
+    TaskSnapshot snapshot = wanted_threads(guest, context);
     RowMaker generator(guest, sink, snapshot.tasks);
     Deadline deadline(context.budget.time);
     for (const TaskKey& key : snapshot.tasks) {
@@ -105,8 +128,8 @@ constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linu
 }  // namespace
 
 extern const Table table_process_threads;
-const Table table_process_threads{
-    {"process_threads", "Threads of all processes, from each process's thread list.", kSpec, kExamples},
-    kGenerators};
+const Table table_process_threads{{"process_threads", "Threads of all processes, from each process's thread list.",
+                                   kSpec, kExamples, kQueries, kInvariants},
+                                  kGenerators};
 
 }  // namespace vitrine

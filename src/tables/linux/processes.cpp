@@ -1,14 +1,18 @@
 // Processes: one row per thread group, the idle task left out, as ps and osquery list them.
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 
 #include "os/linux/find/prove.h"
 #include "os/linux/kernel_thread.h"
 #include "os/linux/path.h"
+#include "os/linux/process_usage.h"
 #include "os/linux/task_view.h"
 #include "os/linux/task_watch.h"
 #include "os/linux/user_memory.h"
 #include "os/linux/wall_clock.h"
 #include "tables/row.h"
+#include "tables/support/processes_spec.h"
 
 namespace vitrine {
 namespace {
@@ -17,78 +21,7 @@ using namespace linux_os;
 using tables::address;
 using tables::integer;
 
-enum : std::size_t {
-    kPid,
-    kName,
-    kPath,
-    kCmdline,
-    kState,
-    kCwd,
-    kRoot,
-    kUid,
-    kGid,
-    kEuid,
-    kEgid,
-    kSuid,
-    kSgid,
-    kOnDisk,
-    kResident,
-    kTotal,
-    kStartTime,
-    kParent,
-    kPgroup,
-    kThreads,
-    kNice,
-    kComm,
-    kSession,
-    kKernelThread,
-    kNamespacePids,
-    kStartNs,
-    kFlags,
-    kTaskAddress,
-    kMmAddress,
-    kColumns
-};
-
-constexpr auto kSpec = std::to_array<Column>({
-    index({"pid", ColumnType::integer, "process id in the initial pid namespace"}),
-    {"name", ColumnType::text, "name as /proc/PID/comm shows it; kernel threads have their full name"},
-    {"path", ColumnType::text, "path of the executable, without \" (deleted)\"; NULL for kernel threads"},
-    {"cmdline", ColumnType::text, "arguments, separated by spaces; NULL when paged out or none"},
-    {"state", ColumnType::text, "R S D T t X Z P I, as /proc/PID/stat"},
-    {"cwd", ColumnType::text, "current working directory"},
-    {"root", ColumnType::text, "root directory"},
-    {"uid", ColumnType::integer, "real user id"},
-    {"gid", ColumnType::integer, "real group id"},
-    {"euid", ColumnType::integer, "effective user id"},
-    {"egid", ColumnType::integer, "effective group id"},
-    {"suid", ColumnType::integer, "saved user id"},
-    {"sgid", ColumnType::integer, "saved group id"},
-    {"on_disk", ColumnType::integer, "1: the executable is still linked; 0: deleted or never linked; NULL: unknown"},
-    {"resident_size", ColumnType::integer, "resident memory (the shared part of the kernel's per-CPU counters)",
-     Unit::bytes},
-    {"total_size", ColumnType::integer, "virtual memory", Unit::bytes},
-    {"start_time", ColumnType::integer, "start, by the guest's clock", Unit::epoch_seconds},
-    {"parent", ColumnType::integer, "process id of the parent"},
-    {"pgroup", ColumnType::integer, "process group id"},
-    {"threads", ColumnType::integer, "number of threads"},
-    {"nice", ColumnType::integer, "nice value, -20 to 19"},
-    {"comm", ColumnType::text, "task_struct.comm, at most 15 bytes"},
-    {"session", ColumnType::integer, "session id"},
-    {"kernel_thread", ColumnType::boolean, "1: runs in the kernel only"},
-    {"namespace_pids", ColumnType::text,
-     "process ids from the initial pid namespace to the process's own, separated by spaces (NSpid)"},
-    {"start_ns", ColumnType::integer, "start, since the guest's boot", Unit::nanoseconds},
-    {"flags", ColumnType::address, "task_struct.flags (PF_*)"},
-    {"task", ColumnType::address, "address of struct task_struct"},
-    {"mm", ColumnType::address, "address of struct mm_struct; NULL for kernel threads and zombies"},
-});
-static_assert(kSpec.size() == kColumns);
-
-constexpr auto kExamples = std::to_array<std::string_view>({
-    "vitrine ps qemu:web1",
-    "vitrine ps qemu:web1 --format json | jq '.[] | select(.on_disk == 0)'",
-});
+using namespace processes_table;
 
 // osquery joins arguments with spaces; so does ps.
 std::string join_arguments(std::string bytes) {
@@ -116,6 +49,7 @@ public:
           paths_(guest.space(), guest.layout()),
           watch_(guest, tasks, FieldId::task_tasks) {
         if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
+        if (uses_any({kWired, kControlGroup}) || uses_any(kTotals)) find_usage();
     }
 
     bool emit(TaskKey key) {
@@ -163,6 +97,7 @@ private:
         credentials(task);
         memory(key, task);
         places(key, task);
+        if (usage_) usage(key, task);
     }
 
     void identity(const TaskKey& key, const TaskView& task) {
@@ -304,15 +239,52 @@ private:
         }
     }
 
+    [[nodiscard]] bool uses_any(std::initializer_list<std::size_t> columns) const {
+        return std::any_of(columns.begin(), columns.end(), [&](std::size_t column) { return context_.uses(column); });
+    }
+
+    // A kernel without types still gives the list.
+    void find_usage() {
+        const auto members = guest_.members(kUsageMembers);
+        if (members) {
+            usage_.emplace(guest_, **members);
+            return;
+        }
+        sink_.diagnostic({Severity::info, "processes",
+                          "times, transfers and control groups are unknown: " + members.error().to_string()});
+    }
+
+    void usage(const TaskKey& key, const TaskView& task) {
+        if (const auto mm = task.pointer(FieldId::task_mm); context_.uses(kWired) && mm && !mm->is_null()) {
+            const auto pages = usage_->locked_pages(*mm);
+            if (pages && *pages < (1ull << 50)) row_[kWired] = static_cast<std::int64_t>(*pages * kPageSize);
+        }
+        if (context_.uses(kControlGroup)) {
+            if (auto path = usage_->control_group(key.address)) row_[kControlGroup] = std::move(*path);
+        }
+        const auto signal = task.pointer(FieldId::task_signal);
+        if (!uses_any(kTotals) || !signal || signal->is_null()) return;
+        const ProcessTotals totals = usage_->totals(*signal, context_.budget);
+        if (totals.time) {
+            row_[kUserTime] = static_cast<std::int64_t>(totals.time->user / 1'000'000);
+            row_[kSystemTime] = static_cast<std::int64_t>(totals.time->system / 1'000'000);
+        }
+        row_[kDiskRead] = integer(totals.bytes_read);
+        row_[kDiskWritten] = integer(totals.bytes_written);
+    }
+
     void note(const TaskKey& key, std::string what) {
         notes_.push_back("pid " + std::to_string(key.tgid) + ": " + std::move(what));
     }
+
+    static constexpr std::initializer_list<std::size_t> kTotals = {kUserTime, kSystemTime, kDiskRead, kDiskWritten};
 
     LinuxGuest& guest_;
     const Layout& layout_;
     QueryContext& context_;
     RowSink& sink_;
     PathResolver paths_;
+    std::optional<ProcessUsage> usage_;
     std::optional<std::int64_t> boot_time_;
     TaskWatch watch_;
     std::vector<std::string> notes_;
@@ -341,12 +313,14 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     return snapshot.report;
 }
 
-constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
+constexpr auto kNeeds = std::to_array<const NeedGroup*>({&kUsageMembers});
+constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>, kNeeds}});
 
 }  // namespace
 
 extern const Table table_processes;
-const Table table_processes{{"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples},
-                            kGenerators};
+const Table table_processes{
+    {"processes", "Processes of the guest, from the kernel's task list.", kSpec, kExamples, kQueries, kInvariants},
+    kGenerators};
 
 }  // namespace vitrine

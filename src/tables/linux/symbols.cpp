@@ -7,33 +7,70 @@
 namespace vitrine {
 namespace {
 
+enum : std::size_t { kAddress, kType, kName, kModule, kColumns };
+
 constexpr auto kSpec = std::to_array<Column>({
-    {"address", ColumnType::address, "value of the symbol; for per-CPU symbols of older kernels an offset"},
+    index({"address", ColumnType::address, "value of the symbol; for per-CPU symbols of older kernels an offset"}),
     {"type", ColumnType::text, "letter as nm prints it; from Linux 6.16 on data may carry T"},
-    {"name", ColumnType::text, "name"},
+    index({"name", ColumnType::text, "name"}),
     {"module", ColumnType::text, "module it belongs to; NULL for the kernel itself"},
 });
+static_assert(kSpec.size() == kColumns);
 
 constexpr auto kExamples = std::to_array<std::string_view>({"vitrine symbols qemu:web1 --name 'tcp_v4_*'"});
+
+constexpr auto kQueries = std::to_array<std::string_view>({
+    "SELECT addr(address), module FROM symbols WHERE name = 'init_task'",
+    "SELECT module, count(*) FROM symbols GROUP BY module ORDER BY 2 DESC",
+    "SELECT name FROM symbols WHERE address = (SELECT address FROM symbols WHERE name = 'linux_banner')",
+});
+
+constexpr auto kInvariants = std::to_array<Invariant>({
+    {"one _text", "SELECT count(*) FROM symbols WHERE name = '_text' AND module IS NULL HAVING count(*) <> 1"},
+    {"symbols of modules belong to loaded modules",
+     "SELECT name, module FROM symbols WHERE module IS NOT NULL AND module NOT IN (SELECT name FROM kernel_modules)"},
+});
+
+class RowMaker {
+public:
+    RowMaker(const QueryContext& context, RowSink& sink) : context_(context), sink_(sink) {}
+
+    bool emit(const Symbol& symbol) {
+        std::array<Value, kColumns> row;
+        row[kAddress] = tables::address(symbol.address);
+        if (context_.uses(kType)) row[kType] = std::string(1, symbol.type);
+        row[kName] = std::string(symbol.name);
+        if (!symbol.module.empty()) row[kModule] = std::string(symbol.module);
+        ++report_.nodes;
+        if (sink_.row(row)) return true;
+        report_.end = WalkEnd::stopped;
+        return false;
+    }
+    [[nodiscard]] const WalkReport& report() const { return report_; }
+
+private:
+    const QueryContext& context_;
+    RowSink& sink_;
+    WalkReport report_;
+};
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     const SymbolTable& symbols = *VITRINE_TRY(guest.symbols());
     if (!guest.symbols_missing().empty()) sink.diagnostic({Severity::warning, "symbols", guest.symbols_missing()});
-    WalkReport report;
-    for (std::size_t i = 0; i < symbols.size(); ++i) {
-        const Symbol symbol = symbols.at(i);
-        std::array<Value, kSpec.size()> row;
-        row[0] = tables::address(symbol.address);
-        if (context.uses(1)) row[1] = std::string(1, symbol.type);
-        row[2] = std::string(symbol.name);
-        if (!symbol.module.empty()) row[3] = std::string(symbol.module);
-        ++report.nodes;
-        if (!sink.row(row)) {
-            report.end = WalkEnd::stopped;
-            break;
+    RowMaker rows(context, sink);
+    const std::string* name = context.wanted_text(kName);
+    const auto address = context.wanted_address(kAddress);
+    if (name != nullptr || address) {
+        const auto found = name != nullptr ? symbols.all_by_name(*name) : symbols.all_by_address(Gva{*address});
+        for (const Symbol& symbol : found) {
+            if (!rows.emit(symbol)) break;
         }
+        return rows.report();
     }
-    return report;
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+        if (!rows.emit(symbols.at(i))) break;
+    }
+    return rows.report();
 }
 
 constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});
@@ -41,7 +78,8 @@ constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linu
 }  // namespace
 
 extern const Table table_symbols;
-const Table table_symbols{{"symbols", "Symbols of the kernel (kallsyms) and of its modules.", kSpec, kExamples},
-                          kGenerators};
+const Table table_symbols{
+    {"symbols", "Symbols of the kernel (kallsyms) and of its modules.", kSpec, kExamples, kQueries, kInvariants},
+    kGenerators};
 
 }  // namespace vitrine

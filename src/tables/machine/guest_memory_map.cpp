@@ -18,6 +18,17 @@ constexpr auto kSpec = std::to_array<Column>({
 
 constexpr auto kExamples = std::to_array<std::string_view>({"vitrine table guest_memory_map qemu:web1"});
 
+constexpr auto kQueries = std::to_array<std::string_view>(
+    {"SELECT addr(start), addr(\"end\"), size, access FROM guest_memory_map",
+     "SELECT sum(size) FROM guest_memory_map"});
+
+constexpr auto kInvariants = std::to_array<Invariant>({
+    {"a range is as long as it says", "SELECT start FROM guest_memory_map WHERE size <= 0 OR \"end\" - start <> size"},
+    {"ranges do not overlap",
+     "SELECT a.start FROM guest_memory_map a JOIN guest_memory_map b ON a.start <> b.start "
+     "WHERE NOT addr_lt(b.start, a.start) AND addr_lt(b.start, a.\"end\")"},
+});
+
 Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
     const GuestMemory& memory = guest.machine().memory();
     WalkReport report;
@@ -40,7 +51,8 @@ constexpr auto kGenerators = std::to_array<Generator>({{"", generate}});
 }  // namespace
 
 extern const Table table_guest_memory_map;
-const Table table_guest_memory_map{{"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples},
-                                   kGenerators};
+const Table table_guest_memory_map{
+    {"guest_memory_map", "Guest-physical memory: what lies where.", kSpec, kExamples, kQueries, kInvariants},
+    kGenerators};
 
 }  // namespace vitrine

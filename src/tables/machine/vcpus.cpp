@@ -32,6 +32,16 @@ constexpr auto kSpec = std::to_array<Column>({
 
 constexpr auto kExamples = std::to_array<std::string_view>({"vitrine vcpus qemu:web1"});
 
+constexpr auto kQueries = std::to_array<std::string_view>({
+    "SELECT cpu, cpl, addr(rip), sym(rip) FROM vcpus",
+    "SELECT cpu, sym(lstar) FROM vcpus WHERE lstar IS NOT NULL",
+});
+
+constexpr auto kInvariants = std::to_array<Invariant>({
+    {"a vCPU once", "SELECT cpu FROM vcpus GROUP BY cpu HAVING count(*) > 1"},
+    {"privilege levels are 0 or 3", "SELECT cpu, cpl FROM vcpus WHERE cpl NOT IN (0, 3)"},
+});
+
 Value optional_address(const std::optional<std::uint64_t>& value) { return value ? tables::address(*value) : Value(); }
 
 Result<WalkReport> generate(Guest& guest, QueryContext&, RowSink& sink) {
@@ -78,6 +88,8 @@ constexpr auto kGenerators = std::to_array<Generator>({{"", generate}});
 }  // namespace
 
 extern const Table table_vcpus;
-const Table table_vcpus{{"vcpus", "Registers of the guest's virtual processors.", kSpec, kExamples}, kGenerators};
+const Table table_vcpus{
+    {"vcpus", "Registers of the guest's virtual processors.", kSpec, kExamples, kQueries, kInvariants},
+    kGenerators};
 
 }  // namespace vitrine

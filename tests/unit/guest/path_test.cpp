@@ -1,9 +1,11 @@
 // Names of directory entries that no lookup can have made, and those of objects that are in no directory.
+#include "os/linux/path.h"
 #include "guest_test_support.h"
 
 namespace vitrine::test {
 namespace {
 
+using linux_os::Layout;
 using ::testing::HasSubstr;
 
 struct NamedExecutable {
@@ -32,6 +34,19 @@ struct NamedExecutable {
         made.set(type, "file_system_type.name", text);
         made.set(sb, "super_block.s_type", type);
         made.set(leaf, "dentry.d_sb", sb);
+    }
+    // An inode with the number 4711 that belongs to a mount namespace.
+    void put_inode() {
+        const Gva inode = made.alloc(made.types.size("inode"));
+        const Gva ns = made.alloc(made.types.size("ns_common"));
+        const Gva operations = made.alloc(made.types.size("proc_ns_operations"));
+        const Gva kind = made.alloc(8);
+        made.put_string(kind, "mnt");
+        made.set(operations, "proc_ns_operations.name", kind);
+        made.set(ns, "ns_common.ops", operations);
+        made.set(inode, "inode.i_private", ns);
+        made.set(inode, "inode.i_ino", 4711);
+        made.set(leaf, "dentry.d_inode", inode);
     }
     Answer processes() {
         auto guest = attach(made.machine(made.vcpus()));
@@ -76,6 +91,64 @@ TEST(Paths, ObjectsInNoDirectoryMayHaveASlashInTheirName) {
         const Answer answer = executable.processes();
         EXPECT_EQ(answer.rows.text(executable.row(), "path"), "/" + std::string(name));
         EXPECT_EQ(answer.rows.integer(executable.row(), "on_disk"), 0);
+    }
+}
+
+// Their file system says what /proc prints of them, whatever the name of the entry is.
+TEST(Paths, ObjectsOfTheKernelAreNamedByTheirFileSystem) {
+    const std::pair<const char*, const char*> kinds[] = {{"anon_inodefs", "anon_inode:[kind]"},
+                                                         {"pidfs", "anon_inode:[pidfd]"},
+                                                         {"pipefs", "pipe:[4711]"},
+                                                         {"sockfs", "socket:[4711]"}};
+    for (const auto& [file_system, text] : kinds) {
+        NamedExecutable executable;
+        executable.name("[kind]");
+        executable.put_in_no_directory(file_system);
+        executable.put_inode();
+        const Answer answer = executable.processes();
+        EXPECT_EQ(answer.rows.text(executable.row(), "path"), text);
+        EXPECT_EQ(answer.rows.integer(executable.row(), "on_disk"), 1);
+    }
+}
+
+TEST(Paths, FilesOfNamespacesAreNamedByTheirKind) {
+    NamedExecutable executable;
+    executable.put_in_no_directory("nsfs");
+    executable.put_inode();
+    auto guest = attach(executable.made.machine(executable.made.vcpus()));
+    ASSERT_TRUE(guest);
+    const auto special = (*guest)->as_linux()->members(linux_os::kSpecialPathNeeds);
+    ASSERT_TRUE(special);
+    const AddressSpace& space = (*guest)->as_linux()->space();
+    const Layout& layout = (*guest)->as_linux()->layout();
+    const auto path = linux_os::PathResolver(space, layout, *special).of_file(executable.task.exe_file);
+    ASSERT_TRUE(path) << path.error().to_string();
+    EXPECT_EQ(path->link(), "mnt:[4711]");
+    EXPECT_EQ(linux_os::PathResolver(space, layout, *special).inside_file_system(executable.leaf)->text, "mnt:[4711]");
+    // Without what tells the kind there is no path, rather than half of one.
+    EXPECT_FALSE(linux_os::PathResolver(space, layout).of_file(executable.task.exe_file));
+}
+
+// dma_buf.name is what an owner gave it with DMA_BUF_SET_NAME; most have none.
+TEST(Paths, DmaBuffersHaveTheirOwnNameBehindTheEntrys) {
+    for (const bool named : {false, true}) {
+        NamedExecutable executable;
+        executable.name("dmabuf");
+        executable.put_in_no_directory("dmabuf");
+        SyntheticGuest& made = executable.made;
+        const Gva buffer = made.alloc(made.types.size("dma_buf"));
+        const Gva text = made.alloc(16);
+        made.put_string(text, "frames");
+        if (named) made.set(buffer, "dma_buf.name", text);
+        made.set(executable.leaf, "dentry.d_fsdata", buffer);
+        auto guest = attach(made.machine(made.vcpus()));
+        ASSERT_TRUE(guest);
+        const auto special = (*guest)->as_linux()->members(linux_os::kSpecialPathNeeds);
+        ASSERT_TRUE(special);
+        const linux_os::PathResolver paths((*guest)->as_linux()->space(), (*guest)->as_linux()->layout(), *special);
+        const auto path = paths.of_file(executable.task.exe_file);
+        ASSERT_TRUE(path) << path.error().to_string();
+        EXPECT_EQ(path->link(), named ? "/dmabuf:frames" : "/dmabuf:");
     }
 }
 

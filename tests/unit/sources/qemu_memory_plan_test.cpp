@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "sources/qemu/backing.h"
 #include "sources/qemu/memory_plan.h"
@@ -353,7 +354,7 @@ TEST(PlanFromMaps, EqualBlocksThatAKernelCannotTellApartAreSaid) {
             line.numa_backends.push_back(id);
             line.memory_size += mib * kMiB;
         }
-        return plan_from_command_line(line, blocks_of(sizes))->uncovered;
+        return plan_from_command_line(line, blocks_of(sizes))->unproven_order;
     };
     const auto said = HasSubstr("same size");
     EXPECT_EQ(doubt({512}), "");
@@ -362,6 +363,63 @@ TEST(PlanFromMaps, EqualBlocksThatAKernelCannotTellApartAreSaid) {
     EXPECT_THAT(doubt({512, 512, 512}), said);
     EXPECT_THAT(doubt({1024, 256, 256}), said);
     EXPECT_EQ(doubt({1024, 512, 256}), "");
+    EXPECT_THAT(doubt(std::vector<std::uint64_t>(30, 256)), said) << "more than there are layouts to try";
+}
+
+QemuCommandLine equal_nodes(std::size_t count) {
+    QemuCommandLine line;
+    line.size_is_known = true;
+    line.memory_size = count * 256 * kMiB;
+    for (std::size_t i = 0; i < count; ++i) {
+        line.backends.push_back({"memory-backend-ram", fmt::format("n{}", i), 256 * kMiB, ""});
+        line.numa_backends.push_back(line.backends.back().id);
+    }
+    return line;
+}
+
+TEST(PlanFromMaps, EqualBlocksAreGivenAsInterchangeable) {
+    const auto plan = plan_from_command_line(equal_nodes(3), blocks_of({256, 256, 256}));
+    ASSERT_TRUE(plan);
+    ASSERT_EQ(plan->interchangeable.size(), 1u);
+    EXPECT_EQ(plan->interchangeable[0].size, 256 * kMiB);
+    EXPECT_THAT(plan->interchangeable[0].offsets, ElementsAre(0, 256 * kMiB, 512 * kMiB));
+    EXPECT_THAT(plan_from_command_line(equal_nodes(2), blocks_of({256, 256}))->interchangeable, testing::IsEmpty());
+    // One more mapping of that size, which may as well be a block.
+    EXPECT_EQ(
+        plan_from_command_line(equal_nodes(3), blocks_of({256, 256, 256, 256}))->interchangeable[0].offsets.size(), 4u);
+}
+
+// The search gives up among the first blocks; the last has no mapping at all.
+TEST(PlanFromMaps, ManyEqualBlocksAndOneThatIsNotThere) {
+    QemuCommandLine line = equal_nodes(9);
+    line.backends.push_back({"memory-backend-ram", "last", 640 * kMiB, ""});
+    line.numa_backends.push_back("last");
+    line.memory_size += 640 * kMiB;
+    const auto plan = plan_from_command_line(line, blocks_of(std::vector<std::uint64_t>(9, 256)));
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_THAT(plan->notes, testing::Contains(HasSubstr("no mapping has the size")));
+}
+
+// With more of them than all orders can be tried for, each block is tried in each place: where the kernel is, it tells the rest.
+TEST(PlanFromMaps, EachOfManyEqualBlocksIsTriedInEachPlace) {
+    for (const std::size_t count : {5u, 6u, 8u}) {
+        const auto plan = plan_from_command_line(equal_nodes(count), blocks_of(std::vector<std::uint64_t>(count, 256)));
+        ASSERT_TRUE(plan);
+        EXPECT_LE(plan->layouts.size(), 24u);
+        ASSERT_EQ(plan->interchangeable.at(0).offsets.size(), count);
+        const auto offset_at = [](const MemoryLayout& layout, std::uint64_t gpa) {
+            for (const LayoutExtent& e : layout.extents) {
+                if (gpa - e.start.value < e.size) return e.offset + (gpa - e.start.value);
+            }
+            return ~std::uint64_t{0};
+        };
+        for (std::size_t block = 0; block < count; ++block) {
+            std::set<std::uint64_t> places;
+            for (const MemoryLayout& layout : plan->layouts)
+                places.insert(offset_at(layout, block * 256 * kMiB + 2 * kMiB));
+            EXPECT_EQ(places.size(), count) << "block " << block;
+        }
+    }
 }
 
 TEST(PlanFromMaps, MemoryOfDevicesIsNamedOnce) {

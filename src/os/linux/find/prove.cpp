@@ -341,6 +341,7 @@ Result<ProvenKernel> prove_kernel(PhysicalMemory& memory, KernelImage image, con
     kernel.checks.push_back(fmt::format("the symbol table is consistent: {} symbols, _text is the image's first page",
                                         kernel.kallsyms.num_syms));
     VITRINE_CHECK(check_image(memory, kernel));
+    if (options.accept_blocks) VITRINE_CHECK(options.accept_blocks(kernel));
     kernel.build_id = read_build_id(memory, kernel);
     VITRINE_CHECK(take_layout(memory, kernel, options));
     VITRINE_CHECK(check_kernel(memory, kernel));

@@ -2,6 +2,7 @@
 // its read-only data, or tables made to look like one pass some of these checks; a running kernel passes all.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,6 +63,8 @@ struct ProveOptions {
     std::string given_build_id;
     bool ignore_btf = false;
     const Patience* patience = nullptr;  // of the whole attach
+    // Asked as soon as the image is known to be where it says it is, before anything outside it is followed: may refuse it.
+    std::function<Result<void>(const ProvenKernel&)> accept_blocks{};
 };
 
 // Decodes and proves. Errors: not_found (no symbol table), inconsistent (a check refused it: the text names the check),

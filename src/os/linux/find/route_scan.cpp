@@ -43,20 +43,12 @@ struct Window {
     std::vector<std::byte> bytes;
 };
 
-void read_page_by_page(PhysicalMemory& memory, Window& window) {
-    std::vector<ReadOp> pages;
-    const std::span<std::byte> all(window.bytes);
-    for (std::size_t at = 0; at < all.size(); at += kPageSize) {
-        pages.push_back(
-            {window.start.wrap_plus(at), all.subspan(at, std::min<std::size_t>(kPageSize, all.size() - at))});
-    }
-    if (!memory.read(pages)) {
-        window.bytes.clear();
-        return;
-    }
-    for (const ReadOp& page : pages) {
-        if (!page.ok) std::fill(page.out.begin(), page.out.end(), std::byte{0});
-    }
+// As a scan reads: pages that cannot be read are zeros, and a recording keeps none of it. False: the source is gone.
+bool read_over(PhysicalMemory& memory, Gpa start, std::span<std::byte> out) {
+    const std::size_t whole = out.size() / kPageSize * kPageSize;
+    const auto rest = static_cast<std::uint32_t>(out.size() - whole);
+    return memory.read_strided(start, kPageSize, kPageSize, whole / kPageSize, out.first(whole)) &&
+           memory.read_strided(start.wrap_plus(whole), kPageSize, rest, 1, out.subspan(whole));
 }
 
 // The RAM around an address, cut to the range it lies in; pages that cannot be read are zeros.
@@ -70,7 +62,7 @@ Window read_window(PhysicalMemory& memory, Gpa centre, std::uint64_t around) {
         const std::uint64_t last = std::min(range.start.value + range.size, centre.value + around);
         window.start = Gpa{std::max(first, range.start.value)};
         window.bytes.resize(static_cast<std::size_t>(last - window.start.value));
-        if (!memory.read(window.start, window.bytes)) read_page_by_page(memory, window);
+        if (!read_over(memory, window.start, window.bytes)) window.bytes.clear();
         break;
     }
     return window;
@@ -199,7 +191,7 @@ RouteReport find_by_scan(PhysicalMemory& memory, Patience& whole, TryImage try_i
                 chunk.resize(static_cast<std::size_t>(size));
                 seen += std::min(kChunk, part.size - at);
                 progress(static_cast<double>(seen) / static_cast<double>(total));
-                if (!memory.read(part.start.wrap_plus(at), chunk)) continue;
+                if (!read_over(memory, part.start.wrap_plus(at), chunk)) continue;
                 if (anchors.search(part.start.wrap_plus(at), chunk)) {
                     report.accepted = true;
                     return report;
