@@ -15,9 +15,8 @@ namespace {
 
 constexpr Example kExamples[] = {
     {"vitrine record qemu:web1 -o web1.rec --paused", "every table, of one moment"},
-    {"vitrine record memory.img -o ps.rec -- processes 'SELECT sym(address) FROM symbols LIMIT 1'",
-     "what answers a table and a question, no more"},
-    {"vitrine ps web1.rec", "a recording is a target like any other"},
+    {"vitrine record memory.img -o ps.rec -- processes 'SELECT * FROM mounts'", "what answers these, no more"},
+    {"vitrine ps web1.rec", "a recording is a target"},
 };
 
 constexpr ArgumentSpec kArguments[] = {
