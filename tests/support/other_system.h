@@ -106,8 +106,8 @@ public:
         for (std::uint64_t at = 0; at < kRam; at += kPageSize)
             static_cast<void>(memory.read(Gpa{at}, std::span(ram).subspan(at, kPageSize)));
         MemoryLayout layout{"all", {{Gpa{0}, kRam, 0}}, true};
-        auto machine = std::make_unique<SyntheticMachine>(std::make_shared<VectorStore>(std::move(ram)),
-                                                          std::vector{layout});
+        auto machine = std::make_unique<test::SyntheticMachine>(std::make_shared<VectorStore>(std::move(ram)),
+                                                                std::vector{layout});
         KernelInfo kernel;
         kernel.os = std::string(kOtherSystem);
         kernel.paging = mode;
