@@ -8,5 +8,5 @@
 -- @never-empty
 -- @example vitrine mounts qemu:web1 # as /proc/mounts there
 -- @example vitrine mounts qemu:web1 --type overlay # the layers of containers
--- @example vitrine mounts memory.img --columns path,blocks,blocks_free,blocks_size # as df
+-- @example vitrine mounts memory.img --columns path,blocks,blocks_free # as df
 SELECT * FROM mounts

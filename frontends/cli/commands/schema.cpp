@@ -101,7 +101,7 @@ void show_table(Session& session, const Table& table) {
     }
     show_texts(session, "Examples", spec.examples);
     show_texts(session, "Queries", spec.queries);
-    if (!spec.invariants.empty()) session.out().write("\nInvariants, no row of an untampered guest:\n");
+    if (!spec.invariants.empty()) session.out().write("\nInvariants, each returns no row:\n");
     for (const Invariant& invariant : spec.invariants)
         session.out().write(hanging_lines("  ", fmt::format("{}: {}", invariant.name, invariant.sql), 4, width));
     for (const NeedGroup* group : table_needs(table)) {

@@ -60,6 +60,7 @@ QueryReport answer(ResultSink& sink, std::span<const ResultColumn> columns,
 Result<std::unique_ptr<Database>> FakeEngine::open_database(std::vector<NamedGuest> guests) {
     script_.vms.clear();
     for (const NamedGuest& guest : guests) script_.vms.push_back(guest.name);
+    if (script_.real_database) return Database::open(std::move(guests), tables());
     return std::make_unique<FakeDatabase>(script_, tables());
 }
 

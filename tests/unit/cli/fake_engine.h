@@ -35,6 +35,7 @@ struct Script {
     // SQL. The answer to every statement: by default one row, {1, "init", 0xffff888000000001}.
     using Answer = std::function<Result<QueryReport>(std::string_view sql, ResultSink& sink)>;
     Answer on_query;
+    bool real_database = false;  // the engine itself over the made-up tables instead
     std::vector<std::string> statements, vms;
     QueryLimits limits;
     int attaches = 0, database_interrupts = 0;
