@@ -13,7 +13,6 @@ namespace vitrine::cli::test {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class Record : public ::testing::Test {
@@ -23,7 +22,6 @@ protected:
         if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
         folder = name;
         script.processes = {process(1, 0, "init")};
-        script.real_database = true;
     }
     ~Record() override {
         std::error_code ignored;
