@@ -15,7 +15,7 @@ OWN_WORD = "access"
 
 
 def tables(vitrine) -> list:
-    return sorted({row["table"] for row in vitrine.rows("schema")})
+    return sorted({row["name"] for row in vitrine.rows("schema") if row["kind"] == "table"})
 
 
 def record(vitrine, target, path, *options):

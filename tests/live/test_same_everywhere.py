@@ -6,13 +6,15 @@ import pytest
 
 # What is the form's own and no table of the guest: a raw image has no registers, and how RAM is stored differs.
 OF_THE_MACHINE = {"vcpus", "guest_memory_map"}
+# What the statement before lacked; and by which route the kernel was found, which depends on what the form gives.
+OF_THE_ANSWER = {"vitrine_diagnostics", "kernel_info"}
 
 
 def tables_of_guests(vitrine) -> list:
     """All tables but those."""
-    known = {row["table"] for row in vitrine.rows("schema")}
+    known = {row["name"] for row in vitrine.rows("schema") if row["kind"] == "table"}
     assert OF_THE_MACHINE < known and {"processes", "process_threads", "kernel_modules", "symbols", "types"} <= known
-    return sorted(known - OF_THE_MACHINE)
+    return sorted(known - OF_THE_MACHINE - OF_THE_ANSWER)
 
 
 def check_forms(vitrine, guest, folder, record_property, forms):
@@ -26,7 +28,7 @@ def check_forms(vitrine, guest, folder, record_property, forms):
         for table in tables_of_guests(vitrine):
             alive = vitrine.ok("table", table, f"qemu:{guest.pid}", "--format", "json").stdout
             sizes[table] = len(json.loads(alive))
-            assert sizes[table] > 5, table
+            assert sizes[table] > (5 if table != "listening_ports" else 1), table
             for form, target in targets.items():
                 other = vitrine.ok("table", table, target, "--format", "json").stdout
                 assert other == alive, f"{table}: {form}: {differences(json.loads(alive), json.loads(other))}"

@@ -9,7 +9,7 @@ from .cases import FAILED, PASSED, Case
 from .stages import BUILD, PROJECT, PYTHON, Stage
 
 COLUMNS = 80
-ANSWERS = ("list", "info, first attach", "info, known kernel", "pstree", "ps", "modules")
+ANSWERS = ("list", "info, first attach", "info, known kernel", "pstree", "ps", "modules", "files", "sockets", "sql")
 # Of the workload that every test guest runs (guests/programs).
 PROCESSES = ("workload", "many-threads", "deep-00", "deep-03", "wide-parent", "wide-07")
 MODULES = ("bridge", "nf_conntrack")
