@@ -137,10 +137,13 @@ Result<void> RecordingStore::read_strided(std::uint64_t offset, std::uint64_t st
         if (at >= size() || size() - at < width) break;
         const StoreRange page = page_at(at);
         const auto found = kept_.find(page.offset);
-        if (found == kept_.end() || found->second.content != Content::bytes) continue;
+        if (found == kept_.end()) continue;
         const std::uint64_t take = std::min<std::uint64_t>(width, page.offset + page.size - at);
-        std::memcpy(out.data() + i * width, found->second.bytes->data() + (at - page.offset),
-                    static_cast<std::size_t>(take));
+        if (found->second.content != Content::bytes)
+            std::memset(out.data() + i * width, 0, static_cast<std::size_t>(take));
+        else
+            std::memcpy(out.data() + i * width, found->second.bytes->data() + (at - page.offset),
+                        static_cast<std::size_t>(take));
     }
     return {};
 }

@@ -37,8 +37,8 @@ std::span<const ExitCodeSpec> exit_codes() { return kExitCodes; }
 ExitCode exit_code(const Error& error, Phase phase) {
     if (phase == Phase::target) return kExitUsage;
     if (phase == Phase::open) return kExitUnreachable;
-    if (phase == Phase::sql && error.code == Errc::cancelled) return kExitInterrupted;
-    if (phase == Phase::sql && error.code == Errc::limit) return kExitPartial;
+    if (error.code == Errc::cancelled) return kExitInterrupted;
+    if ((phase == Phase::sql || phase == Phase::query) && error.code == Errc::limit) return kExitPartial;
     if (phase == Phase::sql && error.code == Errc::usage) return kExitUsage;
     if (error.origin == Origin::user) return kExitUsage;  // a file or name the user gave beside the target
     if (error.code == Errc::usage && error.origin == Origin::types) return kExitUsage;  // a member path

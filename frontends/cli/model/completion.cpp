@@ -142,9 +142,11 @@ std::string bash_script() {
         "   fi\n    case $command:$position in\n" +
         bash_argument_cases() +
         "    esac\n"
-        "    COMPREPLY=($(compgen -W \"$(vitrine list --format csv --columns target --no-header 2>/dev/null)\" -- "
-        "\"$word\") "
-        "$(compgen -f -- \"$word\"))\n"
+        // Whoever starts a machine names it: compgen -W would run what is in a name.
+        "    local target\n    COMPREPLY=($(compgen -f -- \"$word\"))\n"
+        "    while IFS= read -r target; do\n"
+        "        if [[ $target == \"$word\"* ]]; then COMPREPLY+=(\"$target\"); fi\n"
+        "    done < <(vitrine list --format csv --columns target --no-header 2>/dev/null)\n"
         "    if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions \"$word\"; fi\n"
         "}\ncomplete -o filenames -F _vitrine vitrine\n";
     return text;

@@ -65,7 +65,7 @@ constexpr Paragraph kProse[] = {
      "in an "
      "ellipsis); written to a file or a pipe they are never cut. An unknown value is - in tables, null in JSON, and "
      "empty in CSV. "
-     "json is one array of objects, ndjson one object on each line; both are written while the guest is read. Integers "
+     "json is one array of objects, ndjson one object on each line. Integers "
      "are JSON numbers; "
      "addresses are strings such as \"0xffffffff81000000\", because JSON numbers do not hold 64 bits everywhere. csv "
      "is RFC 4180 with "

@@ -10,7 +10,9 @@
 namespace vitrine::cli {
 namespace {
 
-bool for_people(Format format) { return format == Format::table || format == Format::line; }
+bool for_people(Format format) {
+    return format == Format::table || format == Format::line || format == Format::markdown;
+}
 
 // An object of JSON has each name once: "pid", "pid:1".
 void make_unique_names(std::vector<OutputColumn>& columns) {

@@ -8,6 +8,7 @@
 #include "commands/symbol_lookup.h"
 #include "query/ask.h"
 #include "views/sql_scan.h"
+#include "vitrine/base/text.h"
 
 namespace vitrine::cli {
 namespace {
@@ -20,7 +21,7 @@ public:
     void columns(std::span<const ResultColumn> columns) override {
         std::vector<OutputColumn> output;
         for (std::size_t i = 0; i < columns.size() && i < names_.size(); ++i)
-            output.push_back({names_[i], columns[i].type, hint_of(columns[i].unit)});
+            output.push_back({to_terminal_text(names_[i]), columns[i].type, hint_of(columns[i].unit)});
         writer_ = make_row_writer(session_.out(), session_.style(), output);
     }
     bool row(std::span<const Value> values) override {

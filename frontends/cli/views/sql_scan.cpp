@@ -110,6 +110,10 @@ std::string sql_glob(std::string_view pattern) {
     return text;
 }
 
-std::string sql_name(std::string_view name) { return fmt::format("[{}]", name); }
+std::string sql_name(std::string_view name) {
+    std::string quoted = "\"";
+    for (const char c : name) quoted += c == '"' ? std::string(2, c) : std::string(1, c);
+    return quoted + '"';
+}
 
 }  // namespace vitrine::cli

@@ -264,8 +264,9 @@ Result<const TypeCatalog*> LinuxGuest::types() {
 Result<const Members*> LinuxGuest::members(const NeedGroup& group) {
     auto known = members_.find(&group);
     if (known == members_.end()) {
-        auto resolved = [&]() -> Result<Members> { return resolve_members(*VITRINE_TRY(types()), group); }();
-        known = members_.emplace(&group, std::move(resolved)).first;
+        // Types that cannot be read now may be readable later: only what they say is kept.
+        const TypeCatalog* catalog = VITRINE_TRY(types());
+        known = members_.emplace(&group, resolve_members(*catalog, group)).first;
     }
     if (!known->second) return known->second.error();
     return &*known->second;

@@ -62,6 +62,7 @@ MountList MountNamespaces::mounts_of(Gva ns, WalkBudget budget) const {
         list.report.retries = attempt;
         if (list.report.end == WalkEnd::complete || list.report.end == WalkEnd::budget) return list;
         if (attempt == 0 || list.mounts.size() > longest.mounts.size()) longest = std::move(list);
+        read_.space().new_generation();
     }
     return longest;
 }

@@ -46,6 +46,8 @@ void SocketReader::fill_inet(const ObjectCopy& copy, SocketRecord& record) {
 
 void SocketReader::fill_tcp(const ObjectCopy& copy, SocketRecord& record) {
     record.state = tcp_state(record.sk_state);
+    // It has the states of TCP (net/mptcp/protocol.c); its subflows have the rest.
+    if (record.protocol == kProtocolMptcp) return;
     record.rx_queue = record.tx_queue = std::nullopt;
     if (record.state == "LISTEN") {
         record.backlog = copy.number(*common_, kSockBacklog);

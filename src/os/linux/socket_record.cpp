@@ -27,10 +27,11 @@ std::string_view to_string(SocketKind kind) {
 SocketReader::SocketReader(LinuxGuest& guest, const Members& common, const SymbolTable& symbols)
     : guest_(guest), space_(guest.space()), common_(&common), symbols_(&symbols) {}
 
-Result<std::unique_ptr<SocketReader>> SocketReader::open(LinuxGuest& guest) {
+Result<std::unique_ptr<SocketReader>> SocketReader::open(LinuxGuest& guest, WalkBudget budget) {
     const Members* common = VITRINE_TRY(guest.members(kSocketNeeds));
     const SymbolTable* symbols = VITRINE_TRY(guest.symbols());
     std::unique_ptr<SocketReader> reader(new SocketReader(guest, *common, *symbols));
+    reader->modules_ = budget;
     reader->socket_file_ops_ = symbols->address_of("socket_file_ops");
     reader->file_members_ = reader->family(kSocketFileNeeds);
     if (!reader->socket_file_ops_)
@@ -51,12 +52,16 @@ const Members* SocketReader::family(const NeedGroup& group) {
     if (members) return found = *members;
     // A family may be a module, with types of its own.
     const ModuleTypesWanted wanted{.module = {}, .type = group.members.front().structure};
-    const auto report = guest_.for_each_module_types(wanted, {}, [&](const ModuleTypes& module) {
+    const auto begin = std::chrono::steady_clock::now();
+    static_cast<void>(guest_.for_each_module_types(wanted, modules_, [&](const ModuleTypes& module) {
         auto resolved = resolve_members(*module.types, group);
         if (!resolved) return true;
         found = (of_modules_[&group] = std::make_unique<Members>(std::move(*resolved))).get();
         return false;
-    });
+    }));
+    // All families together have the time of one walk.
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    modules_.time = std::max(modules_.time - took, std::chrono::milliseconds(0));
     if (found == nullptr) add_problem(members.error().to_string());
     return found;
 }
@@ -162,7 +167,8 @@ void SocketReader::fill_sock(const ObjectCopy& copy, SocketRecord& record) {
     switch (*record.family) {
         case kAfInet:
         case kAfInet6:
-            if (record.protocol == kProtocolTcp && record.type == kSockStream) fill_tcp(copy, record);
+            if (record.type != kSockStream) break;
+            if (record.protocol == kProtocolTcp || record.protocol == kProtocolMptcp) fill_tcp(copy, record);
             break;
         case kAfUnix: fill_unix(copy, record); break;
         case kAfNetlink: fill_netlink(copy, record); break;

@@ -1,7 +1,7 @@
 // One socket, read from the kernel's structures: struct sock (and what it is a part of, by family), or the small ones that stand for a TCP
 // connection before and after it has one.
 //
-//   const auto reader = SocketReader::open(guest);
+//   const auto reader = SocketReader::open(guest, budget);
 //   if (const auto record = (*reader)->read(sk)) ...
 #pragma once
 
@@ -21,7 +21,7 @@ namespace vitrine::linux_os {
 // include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h
 inline constexpr std::uint64_t kAfUnix = 1, kAfInet = 2, kAfInet6 = 10, kAfNetlink = 16, kAfPacket = 17, kAfVsock = 40;
 inline constexpr std::uint64_t kSockStream = 1, kSockDgram = 2, kSockRaw = 3;
-inline constexpr std::uint64_t kProtocolTcp = 6, kProtocolUdp = 17, kProtocolUdpLite = 136;
+inline constexpr std::uint64_t kProtocolTcp = 6, kProtocolUdp = 17, kProtocolUdpLite = 136, kProtocolMptcp = 262;
 inline constexpr std::uint64_t kTcpEstablished = 1, kTcpTimeWait = 6, kTcpListen = 10, kTcpNewSynRecv = 12;
 
 // What stands for the socket.
@@ -61,7 +61,7 @@ struct SocketRecord {
 class SocketReader {
 public:
     // Fails when what all sockets have in common is not known. The guest outlives the reader.
-    static Result<std::unique_ptr<SocketReader>> open(LinuxGuest& guest);
+    static Result<std::unique_ptr<SocketReader>> open(LinuxGuest& guest, WalkBudget budget);
 
     // Of a struct sock, or of what stands for one. `from_tcp_table`: found where the small ones may be. nullopt: cannot be read.
     std::optional<SocketRecord> read(Gva sock, bool from_tcp_table);
@@ -111,6 +111,7 @@ private:
     std::unordered_map<const NeedGroup*, const Members*> families_;
     std::unordered_map<Gva, std::optional<std::uint64_t>> namespaces_;
     std::vector<std::string> problems_;
+    WalkBudget modules_;  // left for the walks over types of modules
 };
 
 }  // namespace vitrine::linux_os

@@ -159,9 +159,11 @@ private:
 const NeedGroup kMappingMembers{"memory maps", kMembers};
 
 std::optional<Vma> read_vma(const AddressSpace& space, const Members& members, Gva at) {
+    // Each is read as 8 bytes, whatever size the guest's types give it.
     std::size_t size = 0;
-    for (std::size_t i = kStart; i <= kShared; ++i) {
-        if (members.has(i)) size = std::max<std::size_t>(size, members.at(i) + std::min(8u, members.slot(i).size));
+    for (const std::size_t i :
+         {kStart, kEnd, kFlags, kPageOffset, kProtection, kFile, kOperations, kPrivateData, kAnonymousName}) {
+        if (members.has(i)) size = std::max<std::size_t>(size, members.at(i) + sizeof(std::uint64_t));
     }
     std::array<std::byte, kVmaBytes> bytes;
     if (size > bytes.size() || !space.read(at, std::span(bytes).first(size))) return std::nullopt;
@@ -199,7 +201,13 @@ Result<MappingList> list_mappings(LinuxGuest& guest, Gva mm, WalkBudget budget) 
                                 "this kernel's types tell of neither mm_struct.mm_mt nor mm_struct.mmap");
     }
     MappingList longest;
+    const auto begin = std::chrono::steady_clock::now();
+    const std::chrono::milliseconds all = budget.time;
     for (unsigned attempt = 0;; ++attempt) {
+        // All attempts together have the time of one.
+        const auto gone = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                                begin);
+        budget.time = std::max(all - gone, std::chrono::milliseconds(0));
         MappingList list = walk_mappings(guest.space(), members, tree, mm, budget);
         list.report.retries = attempt;
         const bool torn = is_torn(list);

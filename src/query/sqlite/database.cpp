@@ -16,19 +16,20 @@
 namespace vitrine {
 namespace {
 
+using sql::kDiagnosticsTable;
 using sql::Statement;
-
-constexpr std::string_view kDiagnosticsTable = "vitrine_diagnostics";
 
 // Everything but reading is refused; SQLite asks while it compiles a statement.
 // A virtual table that is used for the first time is declared then, which SQLite takes for a change of its schema.
-int authorize(void* state, int action, const char*, const char*, const char*, const char*) {
+int authorize(void* state, int action, const char*, const char* name, const char*, const char*) {
     if (static_cast<const sql::ModuleState*>(state)->declaring) return SQLITE_OK;
     switch (action) {
         case SQLITE_SELECT:
         case SQLITE_READ:
-        case SQLITE_FUNCTION:
         case SQLITE_RECURSIVE: return SQLITE_OK;
+        // It shows an address of this process.
+        case SQLITE_FUNCTION:
+            return name != nullptr && sqlite3_stricmp(name, "fts3_tokenizer") == 0 ? SQLITE_DENY : SQLITE_OK;
         default: return SQLITE_DENY;
     }
 }
@@ -56,9 +57,14 @@ public:
         sqlite3_db_config(opened, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
         sqlite3_db_config(opened, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
         sqlite3_db_config(opened, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
+        // "x" is a name and never a text: a misspelt column is an error.
+        sqlite3_db_config(opened, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
         // Nothing of a guest goes to the host's disk by itself.
         if (sqlite3_exec(opened, "PRAGMA temp_store = MEMORY", nullptr, nullptr, nullptr) != SQLITE_OK)
             return broken("cannot be set up");
+        // SQLite's own table functions are declared at their first use, which is no reading.
+        for (const char* own : {"SELECT 1 FROM json_each('[]')", "SELECT 1 FROM json_tree('[]')"})
+            sqlite3_exec(opened, own, nullptr, nullptr, nullptr);
         for (const Table* table : tables_) {
             modules_.push_back({table, &state_});
             if (sql::register_table(opened, modules_.back()) != SQLITE_OK) return broken("takes no tables");
@@ -83,7 +89,7 @@ public:
 
 private:
     static void limit(sqlite3* database) {
-        sqlite3_limit(database, SQLITE_LIMIT_LENGTH, 16 << 20);
+        sqlite3_limit(database, SQLITE_LIMIT_LENGTH, 1 << 20);  // no step of SQLite's may take long
         sqlite3_limit(database, SQLITE_LIMIT_SQL_LENGTH, 1 << 20);
         sqlite3_limit(database, SQLITE_LIMIT_EXPR_DEPTH, 200);
         sqlite3_limit(database, SQLITE_LIMIT_COMPOUND_SELECT, 100);
@@ -106,6 +112,7 @@ private:
     }
 
     Result<Prepared> prepare(std::string_view text) const;
+    [[nodiscard]] bool tells_rows_apart(std::string_view text) const;
     Result<void> bind(sqlite3_stmt* statement, std::span<const Value> parameters) const;
     Result<QueryReport> run(std::string_view text, std::span<const Value> parameters, const QueryLimits& limits,
                             ResultSink& sink, Statement& statement);
@@ -124,6 +131,8 @@ private:
 };
 
 Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
+    if (text.find('\0') != std::string_view::npos)
+        return Error::with_text(Errc::usage, Origin::user, "there is a NUL byte in the SQL");
     sqlite3_stmt* made = nullptr;
     const char* rest = nullptr;
     const int code = sqlite3_prepare_v2(handle_.get(), text.data(), static_cast<int>(text.size()), &made, &rest);
@@ -145,6 +154,25 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     if (more != SQLITE_OK || second != nullptr)
         return Error::with_text(Errc::usage, Origin::user, "more than one statement", "give them one at a time");
     return prepared;
+}
+
+// Does the program use row numbers? It can only where one of these words is.
+bool SqliteDatabase::tells_rows_apart(std::string_view text) const {
+    std::string lower(text);
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    const auto has = [&](std::string_view word) { return lower.find(word) != std::string::npos; };
+    if (!has("or") && !has("full") && !has("right") && !has("oid")) return false;
+    sqlite3_stmt* made = nullptr;
+    const std::string explain = fmt::format("EXPLAIN {}", text);
+    sqlite3_prepare_v2(handle_.get(), explain.c_str(), -1, &made, nullptr);
+    const Prepared program(made);
+    if (made == nullptr) return true;  // an EXPLAIN itself, say
+    while (sqlite3_step(made) == SQLITE_ROW) {
+        constexpr int kOperation = 1;
+        const auto* operation = reinterpret_cast<const char*>(sqlite3_column_text(made, kOperation));
+        if (operation != nullptr && std::string_view(operation) == "Rowid") return true;
+    }
+    return false;
 }
 
 Result<void> SqliteDatabase::bind(sqlite3_stmt* statement, std::span<const Value> parameters) const {
@@ -180,7 +208,7 @@ Error SqliteDatabase::failed(const Statement& statement) const {
     if (code == SQLITE_NOMEM)
         return Error::with_text(Errc::limit, Origin::user, "out of memory", "ask for less: WHERE, LIMIT");
     if (code == SQLITE_TOOBIG)
-        return Error::with_text(Errc::limit, Origin::user, "a value is longer than 16 MiB", "use substr()");
+        return Error::with_text(Errc::limit, Origin::user, "a value is longer than 1 MiB", "use substr()");
     if (code == SQLITE_INTERRUPT) return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted");
     return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())));
 }
@@ -189,6 +217,7 @@ Result<QueryReport> SqliteDatabase::run(std::string_view text, std::span<const V
                                         const QueryLimits& limits, ResultSink& sink, Statement& statement) {
     const Prepared prepared = VITRINE_TRY(prepare(text));
     VITRINE_CHECK(bind(prepared.get(), parameters));
+    if (tells_rows_apart(text)) statement.needs_row_numbers();
     sql::ResultRows rows(prepared.get(), tables_);
     std::uint64_t given = 0;
     bool stopped = false;
@@ -214,7 +243,6 @@ Result<QueryReport> SqliteDatabase::run(std::string_view text, std::span<const V
 
 Result<QueryReport> SqliteDatabase::query(std::string_view text, std::span<const Value> parameters,
                                           const QueryLimits& limits, ResultSink& sink) {
-    cancelled_ = false;
     bytes_before_ = sqlite3_memory_used();
     Statement statement({guests_, limits, paused_, previous_, &cancelled_});
     state_.statement = &statement;
@@ -224,6 +252,7 @@ Result<QueryReport> SqliteDatabase::query(std::string_view text, std::span<const
     sqlite3_progress_handler(handle_.get(), 0, nullptr, nullptr);
     remember(report, statement);
     state_.statement = nullptr;
+    cancelled_ = false;  // not at the beginning: one that comes just before counts
     return report;
 }
 

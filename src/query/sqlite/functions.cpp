@@ -77,7 +77,7 @@ void sym(sqlite3_context* context, int count, sqlite3_value** arguments) {
     const auto& state = *static_cast<const ModuleState*>(sqlite3_user_data(context));
     if (count < 1 || count > 2) return sqlite3_result_error(context, "sym() takes an address, and a vm", -1);
     const auto address = to_address(arguments[0]);
-    if (!address) return sqlite3_result_null(context);
+    if (!address || state.guests.empty()) return sqlite3_result_null(context);
     if (count == 1 && state.guests.size() > 1) {
         return sqlite3_result_error(context, "sym(ADDRESS, VM): there are several guests, so it must be told which",
                                     -1);

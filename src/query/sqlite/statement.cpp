@@ -99,7 +99,8 @@ bool Statement::read(const Table& table, std::size_t guest, std::span<const Equa
         reading.table = std::string(table.spec.name);
         reading.when = std::chrono::system_clock::now();
     }
-    const bool is_index = !equal.empty() && table.spec.columns[equal[0].column].role == ColumnRole::index;
+    const bool is_index = !whole_only_ && !equal.empty() &&
+                          table.spec.columns[equal[0].column].role == ColumnRole::index;
     if (kept.whole == nullptr && is_index) {
         for (const Keyed& known : kept.keyed) {
             if (known.column != equal[0].column || known.value != equal[0].value) continue;
@@ -179,7 +180,8 @@ std::unique_ptr<RowStore> Statement::attempt(const Table& table, std::size_t gue
     for (const Equality& equality : equal) context.must_equal(equality.column, equality.value);
     context.budget.time = std::min(context.budget.time, time_left());
     std::vector<Diagnostic> previous;
-    for (const Diagnostic& diagnostic : setting_.previous) {
+    const bool shows_them = table.spec.name == kDiagnosticsTable;
+    for (const Diagnostic& diagnostic : shows_them ? setting_.previous : std::span<const Diagnostic>()) {
         if (diagnostic.vm == setting_.guests[guest].name) previous.push_back(diagnostic);
     }
     context.previous_diagnostics = previous;

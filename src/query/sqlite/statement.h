@@ -16,6 +16,8 @@
 
 namespace vitrine::sql {
 
+inline constexpr std::string_view kDiagnosticsTable = "vitrine_diagnostics";
+
 // column = value
 struct Equality {
     std::size_t column;
@@ -45,6 +47,9 @@ public:
     // Before the first read(): the statement uses these columns of the table (as SQLite's colUsed).
     void use(const Table& table, std::uint64_t columns) { used_[&table] |= columns; }
 
+    // A row must have the same number however it is reached: then nothing is looked up by key.
+    void needs_row_numbers() { whole_only_ = true; }
+
     // The rows for which all equalities hold, or more; none when the guest has no such table (that is a diagnostic). False: the statement
     // must end; failure() says why. `equal` may be empty; its first is the one that is looked up.
     bool read(const Table& table, std::size_t guest, std::span<const Equality> equal, Slice& slice);
@@ -57,9 +62,6 @@ public:
     void tell(Diagnostic diagnostic);
     // Takes what was gathered.
     [[nodiscard]] QueryReport report();
-
-    // Of kernel symbols, for sym().
-    [[nodiscard]] std::span<const NamedGuest> guests() const { return setting_.guests; }
 
 private:
     struct Keyed {
@@ -93,6 +95,7 @@ private:
     std::uint64_t diagnostic_count_ = 0;
     std::size_t errors_ = 0;
     std::size_t kept_bytes_ = 0;
+    bool whole_only_ = false;
     std::optional<Error> failure_;
 };
 

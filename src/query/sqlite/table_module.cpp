@@ -20,7 +20,6 @@ struct Cursor {
     std::vector<Slice> slices;            // of each guest that is asked
     std::vector<std::size_t> guests;      // which guest a slice is of
     std::size_t slice = 0, position = 0;  // where it stands
-    sqlite3_int64 rowid = 0;
 
     void skip_empty() {
         while (slice < slices.size() && position >= slices[slice].size()) {
@@ -59,9 +58,9 @@ int disconnect(sqlite3_vtab* table) {
     return SQLITE_OK;
 }
 
-// Which columns are asked for by equality, best first; the plan keeps them in a byte each (column + 1), the first lowest. The hidden column
+// Which column is asked for by equality, and which guest; the plan keeps them in a byte each (column + 1), the first lowest. The hidden column
 // vm, which is behind the last, chooses guests.
-constexpr std::size_t kMostArguments = 3;
+constexpr std::size_t kMostArguments = 2;
 
 int best_index(sqlite3_vtab* table, sqlite3_index_info* info) {
     const TableModule& module = *of(table).module;
@@ -102,11 +101,10 @@ int best_index(sqlite3_vtab* table, sqlite3_index_info* info) {
     return SQLITE_OK;
 }
 
-// SQLite compares by the column's affinity; what it hands down has none. nullopt: equal to nothing.
+// SQLite compares by the column's affinity and the value's; what it hands down has none. nullopt: equal to nothing.
 std::optional<Value> as_column(sqlite3_value* value, ColumnType type) {
     if (sqlite3_value_type(value) == SQLITE_NULL) return std::nullopt;
     if (type == ColumnType::text) {
-        if (sqlite3_value_type(value) == SQLITE_BLOB) return std::nullopt;
         const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
         if (text == nullptr) return std::nullopt;
         return std::string(text, static_cast<std::size_t>(sqlite3_value_bytes(value)));
@@ -144,12 +142,20 @@ struct Asked {
     bool none = false;  // no row can be
 };
 
+// A text column compared with what is no text: as texts or as numbers, only SQLite knows. It does that itself.
+bool tells_nothing(sqlite3_value* value, ColumnType type) {
+    const int kind = sqlite3_value_type(value);
+    return type == ColumnType::text && kind != SQLITE_TEXT && kind != SQLITE_NULL;
+}
+
 Asked asked(const Table& table, unsigned plan, std::span<sqlite3_value*> arguments) {
     Asked asked;
     for (std::size_t i = 0; i < arguments.size() && i < kMostArguments; ++i) {
         const std::size_t column = (plan >> (8 * i) & 0xff) - 1;
         const bool is_vm = column >= table.spec.columns.size();
-        auto value = as_column(arguments[i], is_vm ? ColumnType::text : table.spec.columns[column].type);
+        const ColumnType type = is_vm ? ColumnType::text : table.spec.columns[column].type;
+        if (tells_nothing(arguments[i], type)) continue;
+        auto value = as_column(arguments[i], type);
         if (!value) asked.none = true;
         else if (is_vm) asked.vm = std::get<std::string>(*value);
         else asked.equal.push_back({column, std::move(*value)});
@@ -160,7 +166,7 @@ Asked asked(const Table& table, unsigned plan, std::span<sqlite3_value*> argumen
 int filter(sqlite3_vtab_cursor* base, int plan, const char*, int count, sqlite3_value** arguments) {
     Cursor& cursor = of(base);
     const TableModule& module = module_of(base);
-    cursor = Cursor{cursor.base, {}, {}, 0, 0, 0};
+    cursor = Cursor{cursor.base, {}, {}, 0, 0};
     if (module.state->statement == nullptr) return SQLITE_ERROR;
     const Asked wanted = asked(*module.table, static_cast<unsigned>(plan),
                                std::span(arguments, static_cast<std::size_t>(count)));
@@ -178,7 +184,6 @@ int filter(sqlite3_vtab_cursor* base, int plan, const char*, int count, sqlite3_
 int next(sqlite3_vtab_cursor* base) {
     Cursor& cursor = of(base);
     ++cursor.position;
-    ++cursor.rowid;
     cursor.skip_empty();
     return SQLITE_OK;
 }
@@ -212,8 +217,12 @@ int column(sqlite3_vtab_cursor* base, sqlite3_context* context, int number) {
     return SQLITE_OK;
 }
 
-int rowid(sqlite3_vtab_cursor* cursor, sqlite3_int64* id) {
-    *id = of(cursor).rowid;
+// The same for the same row of every cursor of the statement: SQLite tells rows apart by it (OR over two keys, RIGHT and FULL JOIN). It is,
+// if the statement reads whole tables only: Statement::needs_row_numbers().
+int rowid(sqlite3_vtab_cursor* base, sqlite3_int64* id) {
+    const Cursor& cursor = of(base);
+    const std::size_t row = cursor.slices[cursor.slice].row(cursor.position);
+    *id = static_cast<sqlite3_int64>(cursor.guests[cursor.slice] << 32 | row);
     return SQLITE_OK;
 }
 

@@ -71,7 +71,8 @@ constexpr auto kQueries = std::to_array<std::string_view>({
 
 constexpr auto kInvariants = std::to_array<Invariant>({
     {"what listens is in the kernel's table",
-     "SELECT * FROM listening_ports WHERE found_in = 'file' AND family IN (1, 2, 10)"},
+     "SELECT * FROM listening_ports WHERE found_in = 'file' AND (family = 1 OR family IN (2, 10) AND "
+     "protocol NOT IN (132, 262))"},
     {"one who listens by TCP or UDP has a port",
      "SELECT * FROM listening_ports WHERE protocol IN (6, 17) AND port = 0"},
 });
@@ -80,6 +81,8 @@ bool listens(const SocketRecord& record) {
     if (record.kind != SocketKind::full || !record.family) return false;
     if (record.family == kAfInet || record.family == kAfInet6) {
         if (record.type == kSockStream) return record.state == "LISTEN";
+        const bool is_udp = record.protocol == linux_os::kProtocolUdp || record.protocol == linux_os::kProtocolUdpLite;
+        if (record.type == kSockDgram && !is_udp) return false;  // the "port" of ICMP is the ident of a ping
         const bool is_bound = record.local_port && *record.local_port != 0;
         return is_bound && (!record.remote_port || *record.remote_port == 0);
     }

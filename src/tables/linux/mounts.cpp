@@ -60,7 +60,8 @@ constexpr auto kSpec = std::to_array<Column>({
     {"blocks_available", ColumnType::integer, "blocks that are free for ordinary users"},
     {"inodes", ColumnType::integer, "inodes the file system has room for; 0: no limit"},
     {"inodes_free", ColumnType::integer, "inodes that are free"},
-    {"flags", ColumnType::text, "options as /proc/mounts shows them, those of the file system itself left out"},
+    {"flags", ColumnType::text,
+     "options as /proc/mounts shows them; without those of the file system itself, and without idmapped"},
     index({"mount_namespace", ColumnType::integer, "inode number of the mount namespace"}),
     {"pid", ColumnType::integer, "a process in this mount namespace: the first in the kernel's order"},
     {"mount_id", ColumnType::integer, "id of the mount, as in process_open_files"},
@@ -233,6 +234,10 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     Deadline deadline(context.budget.time);
     for (const Namespace& ns : finder.found()) {
         if (wanted && *wanted != std::int64_t{ns.number}) continue;
+        if (deadline.passed_now()) {
+            report.end = WalkEnd::budget;
+            break;
+        }
         const MountList list = namespaces.mounts_of(ns.address, context.budget);
         if (list.report.end != WalkEnd::complete) {
             report.end = list.report.end;

@@ -13,12 +13,19 @@ using linux_os::TaskWatch;
 // Holds what one process gives, until it is to be passed on or dropped. More than a process should have is passed on at once.
 class OneProcess final : public RowSink {
 public:
-    OneProcess(RowSink& to, Warnings& warnings, bool hold) : to_(to), warnings_(warnings), hold_(hold) {}
+    OneProcess(RowSink& to, Warnings& warnings, bool hold, Deadline& deadline)
+        : to_(to), warnings_(warnings), deadline_(deadline), hold_(hold) {}
 
     bool row(std::span<const Value> values) override {
+        // One process of a hostile guest may have rows without end, each of them dear.
+        if (deadline_.passed_now()) out_of_time_ = true;
+        if (out_of_time_) return false;
         if (!hold_) return going_ && (going_ = to_.row(values));
         rows_.emplace_back(values.begin(), values.end());
-        if (rows_.size() >= kMost) return pass_on();
+        if (rows_.size() >= kMost) {
+            gave_early_ = true;
+            return pass_on();
+        }
         return going_;
     }
     void diagnostic(Diagnostic diagnostic) override {
@@ -28,6 +35,13 @@ public:
         rows_.clear();
         told_.clear();
     }
+    void begin() {
+        drop();
+        gave_early_ = false;
+    }
+    // Some of this process's rows were passed on before it was known that they hold: they cannot be dropped any more.
+    [[nodiscard]] bool gave_early() const { return gave_early_; }
+    [[nodiscard]] bool out_of_time() const { return out_of_time_; }
     [[nodiscard]] bool pass_on() {
         for (Diagnostic& diagnostic : told_) warnings_.tell(std::move(diagnostic.text), Gva{diagnostic.address});
         for (const auto& row : rows_) {
@@ -42,7 +56,10 @@ private:
     static constexpr std::size_t kMost = 16'384;
     RowSink& to_;
     Warnings& warnings_;
+    Deadline& deadline_;
     bool hold_;
+    bool gave_early_ = false;
+    bool out_of_time_ = false;
     bool going_ = true;
     std::vector<std::vector<Value>> rows_;
     std::vector<Diagnostic> told_;
@@ -58,7 +75,7 @@ struct Walk {
     bool one(TaskKey key, OneProcess& rows) const {
         bool going = true;
         for (unsigned attempt = 1;; ++attempt) {
-            rows.drop();
+            rows.begin();
             const auto task = TaskView::read(guest, key);
             if (task) going = visit(key, *task, rows);
             if (!watch.runs()) {
@@ -71,7 +88,7 @@ struct Walk {
                 rows.drop();
                 return rows.going();
             }
-            if (attempt == TaskWatch::kAttempts) {
+            if (rows.gave_early() || rows.out_of_time() || attempt == TaskWatch::kAttempts) {
                 warnings.tell(fmt::format("pid {}: changed each time while it was read", key.tgid), key.address);
                 break;
             }
@@ -100,16 +117,16 @@ Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, Ro
                                 : guest.processes(context.budget);
     TaskWatch watch(guest, snapshot.tasks, linux_os::FieldId::task_tasks);
     Warnings warnings(sink, table);
-    OneProcess rows(sink, warnings, watch.runs());
-    const Walk walk{guest, watch, warnings, visit};
     Deadline deadline(context.budget.time);
+    OneProcess rows(sink, warnings, watch.runs(), deadline);
+    const Walk walk{guest, watch, warnings, visit};
     for (const TaskKey& key : snapshot.tasks) {
         if (deadline.passed_now()) {
             snapshot.report.end = WalkEnd::budget;
             break;
         }
         if (!walk.one(key, rows)) {
-            snapshot.report.end = WalkEnd::stopped;
+            snapshot.report.end = rows.out_of_time() ? WalkEnd::budget : WalkEnd::stopped;
             break;
         }
     }

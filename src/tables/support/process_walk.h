@@ -16,7 +16,7 @@ namespace vitrine::tables {
 using ProcessVisitor = FunctionRef<bool(const TaskKey&, const linux_os::TaskView&, RowSink&)>;
 
 // `pid_column`: the column that holds the process id; context.wanted_integer(pid_column) selects one. `visit` may be called again for a
-// process that changed meanwhile: what it gave before is then dropped. Of a process that cannot be read there is a diagnostic. The walk is
+// process that changed meanwhile: what it gave before is then dropped (but for a process with more than 16,384 rows, which is read once). Of a process that cannot be read there is a diagnostic. The walk is
 // bounded by context.budget, time included.
 Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
                                     std::string_view table, ProcessVisitor visit);

@@ -29,7 +29,12 @@ bool should_be_in_table(const SocketRecord& record) {
     if (record.family != linux_os::kAfInet && record.family != linux_os::kAfInet6) return false;
     // One that connects has its state before its port, and its port before its place in the table.
     if (!record.local_port || *record.local_port == 0) return false;
-    return record.type != linux_os::kSockStream || (record.state && record.state != "CLOSED");
+    // ICMP, L2TP, SCTP and MPTCP have tables of their own, or none: those are not walked.
+    if (record.type == linux_os::kSockRaw) return true;
+    if (record.type == linux_os::kSockDgram)
+        return record.protocol == linux_os::kProtocolUdp || record.protocol == linux_os::kProtocolUdpLite;
+    return record.type == linux_os::kSockStream && record.protocol == linux_os::kProtocolTcp && record.state &&
+           record.state != "CLOSED";
 }
 
 bool is_running(const LinuxGuest& guest) {
@@ -128,7 +133,8 @@ private:
     Look look_again(const linux_os::TaskView& task, std::uint32_t fd, std::optional<SocketRecord>& record) {
         constexpr unsigned kTries = 4;
         for (unsigned attempt = 0; attempt < kTries; ++attempt) {
-            const bool looked = record && is_missed(*record) && !looks_.passed_now();
+            if (looks_.passed_now()) return Look::unsettled;  // each look costs a whole table of descriptors
+            const bool looked = record && is_missed(*record);
             if (looked) (void)look_at_tables();
             // Nothing of before the end of that look is to be taken for what was there after it.
             reader_.guest().new_generation();
@@ -199,7 +205,7 @@ std::optional<std::string> found_in(const SocketHolder& holder) {
 
 Result<WalkReport> for_each_socket(LinuxGuest& guest, QueryContext& context, RowSink& sink, const SocketQuery& query,
                                    SocketVisitor visit) {
-    const auto reader = VITRINE_TRY(SocketReader::open(guest));
+    const auto reader = VITRINE_TRY(SocketReader::open(guest, context.budget));
     const Members* files = VITRINE_TRY(guest.members(linux_os::kOpenFileNeeds));
     return SocketWalk(*reader, *files, context, sink, query, visit).run();
 }

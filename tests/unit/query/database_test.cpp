@@ -243,6 +243,72 @@ TEST_F(Sql, OneProcessIsThatOfTheWholeTable) {
     EXPECT_EQ(rows("SELECT pid FROM processes WHERE pid = -1"), "");
 }
 
+// A unary plus keeps SQLite from asking the table: what it then finds itself is what must be found.
+TEST_F(Sql, RowsReachedInSeveralWaysAreToldApart) {
+    add("two", false);
+    const std::vector<std::pair<std::string, std::string>> pairs = {
+        {"SELECT count(*) FROM processes WHERE pid = 1 OR name = 'kthreadd'",
+         "SELECT count(*) FROM processes WHERE +pid = 1 OR +name = 'kthreadd'"},
+        {"SELECT count(*) FROM processes WHERE pid = 2 OR parent = 2 OR name = 'init'",
+         "SELECT count(*) FROM processes WHERE +pid = 2 OR +parent = 2 OR +name = 'init'"},
+        {"SELECT count(*) FROM counted WHERE id = 7 OR name = 'name 7'",
+         "SELECT count(*) FROM counted WHERE +id = 7 OR +name = 'name 7'"},
+        {"SELECT count(*) FROM counted WHERE (id = 7 AND vm = 'one') OR (name = 'name 7' AND vm = 'two')",
+         "SELECT count(*) FROM counted WHERE (+id = 7 AND +vm = 'one') OR (+name = 'name 7' AND +vm = 'two')"},
+        {"SELECT 1 UNION ALL SELECT count(*) FROM counted WHERE id = 3 OR name = 'name 3'",
+         "SELECT 1 UNION ALL SELECT count(*) FROM counted WHERE +id = 3 OR +name = 'name 3'"},
+        {"SELECT count(*), count(a.id), count(b.id) FROM counted a FULL JOIN counted b ON a.id = b.id + 50",
+         "SELECT 400, 300, 300"},
+        {"SELECT count(*), count(a.id), count(b.id) FROM counted a RIGHT JOIN counted b ON a.id = b.id AND a.vm = b.vm",
+         "SELECT 200, 200, 200"},
+        {"SELECT count(*), count(DISTINCT rowid) FROM counted", "SELECT 200, 200"},
+    };
+    for (const auto& [asked_table, found_itself] : pairs)
+        EXPECT_EQ(rows(asked_table), rows(found_itself)) << asked_table;
+}
+
+// Which comparison a text column is in depends on both sides.
+TEST_F(Sql, ATextIsComparedAsSqliteHasIt) {
+    for (const std::string value : {"7", "'7'", "7.0", "CAST(7 AS INTEGER)", "CAST('7' AS TEXT)", "x'37'", "NULL"}) {
+        const std::string same = "substr(name, 6) = " + value;
+        const std::string sub = "(SELECT substr(name, 6) AS t, id FROM counted)";
+        EXPECT_EQ(rows("SELECT count(*) FROM " + sub + " WHERE t = " + value),
+                  rows("SELECT count(*) FROM " + sub + " WHERE +t = " + value))
+            << same;
+        EXPECT_EQ(rows("SELECT count(*) FROM processes WHERE namespace_pids = " + value),
+                  rows("SELECT count(*) FROM (SELECT namespace_pids AS t FROM processes LIMIT -1) WHERE t = " + value))
+            << value;
+    }
+    EXPECT_EQ(rows("SELECT count(*) FROM processes p JOIN counted c ON p.namespace_pids = c.id"),
+              rows("SELECT count(*) FROM processes p JOIN counted c ON p.namespace_pids = +c.id + 0"));
+}
+
+TEST_F(Sql, WhatIsMisspeltIsAnError) {
+    EXPECT_NE(rows("SELECT count(*) FROM counted WHERE \"idd\" = 0").find("error"), std::string::npos);
+    EXPECT_NE(rows("SELECT \"nmae\" FROM counted").find("error"), std::string::npos);
+    EXPECT_NE(rows(std::string_view("SELECT 1\0, 2 FROM nowhere", 26)).find("NUL"), std::string::npos);
+    EXPECT_EQ(rows("SELECT sum(value) FROM json_each('[1,2]')"), "3");
+    EXPECT_NE(rows("SELECT fts3_tokenizer('simple')").find("error"), std::string::npos);
+}
+
+// A step of SQLite's cannot be stopped: none may take long.
+TEST_F(Sql, NoSingleStepIsEndless) {
+    QueryLimits limits;
+    limits.time = std::chrono::milliseconds(500);
+    EXPECT_FALSE(ask_sql("SELECT instr(zeroblob(8000000), CAST(zeroblob(400000) || x'01' AS BLOB))", limits));
+}
+
+TEST(SqlWithoutGuests, AnswersWhatColumnsThereAre) {
+    const auto database = Database::open({});
+    ASSERT_TRUE(database);
+    Lines lines;
+    ASSERT_TRUE(
+        (*database)->query("WITH k AS MATERIALIZED (SELECT sym(i) AS s FROM (SELECT 1 AS i UNION SELECT 2)) "
+                           "SELECT k.s, l.s AS t FROM k, k AS l",
+                           {}, lines));
+    EXPECT_EQ(lines.header.size(), 2u);
+}
+
 TEST_F(Sql, SeveralGuestsAreOneDatabase) {
     add("two", true);
     EXPECT_EQ(rows("SELECT DISTINCT vm FROM processes ORDER BY vm"), "one;two");
