@@ -100,7 +100,8 @@ class Program:
 
     def environment(self, **changes) -> dict:
         """The environment the program runs in; a value of None removes a name."""
-        full = {**os.environ, "XDG_CACHE_HOME": str(self.cache), "LC_ALL": "C.UTF-8", "COLUMNS": "120", **changes}
+        full = {**os.environ, "XDG_CACHE_HOME": str(self.cache), "XDG_CONFIG_HOME": str(self.cache / "config"),
+                "XDG_STATE_HOME": str(self.cache / "state"), "LC_ALL": "C.UTF-8", "COLUMNS": "120", **changes}
         return {name: value for name, value in full.items() if value is not None}
 
     def __call__(self, *arguments, timeout: float = RUN_TIMEOUT_S, env: dict | None = None, **options):

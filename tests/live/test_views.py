@@ -25,8 +25,7 @@ def has(vitrine, name):
 @pytest.mark.guests("k61")
 @pytest.mark.parametrize("name", VIEWS)
 def test_same_as_its_sql(vitrine, images, name):
-    if not has(vitrine, name):
-        pytest.skip(f"there is no table for {name}")
+    assert has(vitrine, name), f"there is no table for {name}"
     target = images.elf if name == "vcpus" else images.raw
     sql = json.loads(vitrine.ok("views", "--sql", name, "--format", "json").stdout)[0]["sql"]
     table = re.fullmatch(r"SELECT \* FROM (\w+)", sql)
@@ -39,7 +38,7 @@ def test_same_as_its_sql(vitrine, images, name):
     shown = vitrine.ok(name, target).stdout.decode().splitlines()
     assert len(shown) == len(rows) + 1
     wanted = [column.strip() for column in header(name, "columns")[0].split(",")]
-    assert shown[0].split() == [column for column in wanted if column in rows[0]]
+    assert shown[0].split() == wanted
 
 
 @pytest.mark.guests("k61")

@@ -128,16 +128,17 @@ def worker_row(context) -> bool:
     return any(row is not None and (row["name"] or "").startswith("kworker/") and row["kernel_thread"] == 1 for row in context[1:])
 
 
+MOST_TICKS = 1000  # ten seconds
+
 EXPLANATIONS = {
     # It ran when it wrote this; now it sleeps, and what it has mapped changed on the way.
     "the process that wrote the truth": Explanation(of_task(
         lambda difference, task: task.pid == task.truth.collector and (ran_meanwhile(difference, "S") or same_size(difference))), 4),
-    # Those that ran after they had been written down: their time may only have grown. All others must have the same. In a guest inside an
-    # emulated machine any of some 50 kernel threads may reach its next tick until the last look.
+    # Those that ran after they had been written down: their time may only have grown. All others must have the same.
     "processor time goes on": Explanation(of_task(
         lambda difference, task: difference.field in ("user_time", "system_time") and None not in (difference.expected, difference.found)
-        and difference.found > difference.expected
-        and (task.kernel_thread or task.pid in (1, task.truth.collector))), 40),
+        and 0 < difference.found - difference.expected <= MOST_TICKS
+        and (task.kernel_thread or task.pid in (1, task.truth.collector))), 10),
     # It waited for that process, and went on.
     "process 1 goes on": Explanation(of_task(lambda difference, task: task.pid == 1 and ran_meanwhile(difference, "SD")), 2),
     # A worker's name is its own followed by the name of the last queue it worked for.

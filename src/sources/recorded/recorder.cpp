@@ -40,6 +40,10 @@ public:
     [[nodiscard]] std::span<const MemoryLayout> layouts() const override { return machine_.layouts(); }
     [[nodiscard]] VcpuRegisters* registers() override { return registers_ ? &*registers_ : nullptr; }
     Result<void> check_alive() override { return machine_.check_alive(); }
+    [[nodiscard]] std::span<const InterchangeableParts> interchangeable() const override {
+        return machine_.interchangeable();
+    }
+    void take_order_as_proven() override { machine_.take_order_as_proven(); }
 
 private:
     Machine& machine_;

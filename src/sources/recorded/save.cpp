@@ -65,6 +65,17 @@ Error exists(const std::string& path) {
                             "give another name, or --force to replace it");
 }
 
+// 0, or errno.
+int put_in_place(const std::string& temporary, const std::string& path, bool overwrite) {
+    const unsigned flags = overwrite ? 0u : RENAME_NOREPLACE;
+    if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), flags) == 0) return 0;
+    // Network file systems know no such flag. A link does not replace either.
+    if (errno != EINVAL || overwrite) return errno;
+    if (link(temporary.c_str(), path.c_str()) != 0) return errno;
+    unlink(temporary.c_str());
+    return 0;
+}
+
 Result<void> write_file(const std::string& path, std::span<const std::byte> bytes, bool overwrite) {
     std::string temporary = path + ".XXXXXX";
     UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));  // readable by its owner only
@@ -72,8 +83,7 @@ Result<void> write_file(const std::string& path, std::span<const std::byte> byte
     const bool written = write_all(fd.get(), bytes) && fsync(fd.get()) == 0;
     int error = written ? 0 : errno;
     if (close(fd.release()) != 0 && error == 0) error = errno;
-    const unsigned flags = overwrite ? 0u : RENAME_NOREPLACE;
-    if (error == 0 && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), flags) != 0) error = errno;
+    if (error == 0) error = put_in_place(temporary, path, overwrite);
     if (error == 0) return {};
     unlink(temporary.c_str());
     if (error == EEXIST) return exists(path);
@@ -102,8 +112,10 @@ Result<RecordingSize> Recorder::save(const std::string& path, const MemoryLayout
                                 "record fewer tables");
     }
     const MachineInfo& info = state_->machine.info();
-    RecordedIndex index{facts,  info.kind,         info.name, info.uncovered, state_->store->size(),
-                        layout, state_->registers, {}};
+    // Both put every answer in doubt, those of a replay too.
+    const std::string doubt = info.uncovered + (info.uncovered.empty() || info.unproven_order.empty() ? "" : "; ") +
+                              info.unproven_order;
+    RecordedIndex index{facts, info.kind, info.name, doubt, state_->store->size(), layout, state_->registers, {}};
     Contents contents;
     for (const RecordingStore::Page& page : state_->store->pages()) {
         RecordedPage recorded{page.place.offset, static_cast<std::uint16_t>(page.place.size), RecordedPage::kZeros};

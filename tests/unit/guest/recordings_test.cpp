@@ -129,6 +129,7 @@ TEST(Recordings, SayWhatTheyDoNotHave) {
 // A running guest whose every page changes after it was read once.
 TEST(Recordings, OfARunningGuestAnswerAsTheyDidWhileItRan) {
     const SyntheticGuest made(description(64));
+    unsigned done = 0;
     for (std::uint32_t seed = 0; seed < 20; ++seed) {
         const TemporaryFolder folder;
         auto filter = std::make_shared<StoreFilter>(made.store());
@@ -148,7 +149,9 @@ TEST(Recordings, OfARunningGuestAnswerAsTheyDidWhileItRan) {
         auto guest = replay(folder.path / "it");
         ASSERT_TRUE(guest) << seed << ": " << guest.error().to_string();
         EXPECT_EQ(all_rows(**guest), recorded->rows) << seed;
+        ++done;
     }
+    EXPECT_GE(done, 10u);
 }
 
 TEST(Recordings, NeitherHarmOlderFilesNorLeaveHalfOfOne) {
