@@ -45,7 +45,8 @@ bool TaskWatch::look_again(TaskKey& key, bool ending) {
     const auto now = list.read_key(key.address);
     if (!now || (now->pid == key.pid && now->tgid == key.tgid)) return true;
     key = *now;
-    return !is_listed_twice(key.address);
+    // A task that is being made has its parent's ids for a while (copy_process(), kernel/fork.c), and is on no list yet.
+    return !is_listed_twice(key.address) && !is_off_list(key);
 }
 
 bool TaskWatch::is_listed_twice(Gva task) {

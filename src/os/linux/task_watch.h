@@ -32,7 +32,7 @@ public:
     // Does no neighbour point at the task any more? False when that cannot be told. Precondition: runs().
     [[nodiscard]] bool is_off_list(const TaskKey& key) const;
     // Forgets cached pages and takes the task's ids anew, after a moment if it seems to be ending just now. False: its memory was used again
-    // for a task that the list has in another place. Precondition: runs().
+    // for a task that the list has in another place, or not yet. Precondition: runs().
     [[nodiscard]] bool look_again(TaskKey& key, bool ending);
 
 private:
