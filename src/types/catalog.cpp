@@ -66,13 +66,15 @@ std::string_view to_string(TypeKind kind) {
 }
 
 std::string_view TypeCatalog::name(std::uint32_t name_offset) const {
-    if (name_offset >= strings_.size()) return {};
-    return {strings_.data() + name_offset};  // the arena's last byte is NUL
+    const std::uint32_t own = name_offset - bases_.strings;     // of a base's name: too large
+    if (own < strings_.size()) return {strings_.data() + own};  // each arena's last byte is NUL
+    return base_ ? base_->name(name_offset) : std::string_view();
 }
 
 std::string_view TypeCatalog::type_name(TypeId id) const {
     if (id == 0) return "void";
-    return id < types_.size() ? name(types_[id].name) : std::string_view();
+    const Type* of = type(id);
+    return of != nullptr ? name(of->name) : std::string_view();
 }
 
 std::span<const Member> TypeCatalog::members(const Type& type) const {
@@ -83,26 +85,36 @@ std::span<const Member> TypeCatalog::members(const Type& type) const {
         case TypeKind::section: break;
         default: return {};
     }
-    if (std::uint64_t{type.first} + type.count > members_.size()) return {};  // a Type that is not this catalog's
-    return std::span(members_).subspan(type.first, type.count);
+    if (base_ && type.first < bases_.members) return base_->members(type);
+    const std::uint32_t first = type.first - bases_.members;
+    if (std::uint64_t{first} + type.count > members_.size()) return {};  // a Type that is not this catalog's
+    return std::span(members_).subspan(first, type.count);
 }
 
 std::span<const Enumerator> TypeCatalog::enumerators(const Type& type) const {
-    if (type.kind != TypeKind::enumeration || std::uint64_t{type.first} + type.count > enumerators_.size()) return {};
-    return std::span(enumerators_).subspan(type.first, type.count);
+    if (type.kind != TypeKind::enumeration) return {};
+    if (base_ && type.first < bases_.enumerators) return base_->enumerators(type);
+    const std::uint32_t first = type.first - bases_.enumerators;
+    if (std::uint64_t{first} + type.count > enumerators_.size()) return {};
+    return std::span(enumerators_).subspan(first, type.count);
 }
 
 std::vector<TypeId> TypeCatalog::candidates(const NameQuery& query) const {
     std::vector<TypeId> found;
+    std::size_t looked = 0;
+    add_candidates(query, looked, found);
+    return found;
+}
+
+void TypeCatalog::add_candidates(const NameQuery& query, std::size_t& looked, std::vector<TypeId>& found) const {
+    if (base_) base_->add_candidates(query, looked, found);
     const std::pair<std::uint64_t, TypeId> from{name_hash(query.name), 0};
     auto it = std::lower_bound(by_name_.begin(), by_name_.end(), from);
-    for (std::size_t looked = 0; it != by_name_.end() && it->first == from.first && looked < kMaxSameName;
-         ++it, ++looked) {
-        const Type& type = types_[it->second];
-        if (query.kind && type.kind != *query.kind) continue;
-        if (name(type.name) == query.name) found.push_back(it->second);
+    for (; it != by_name_.end() && it->first == from.first && looked < kMaxSameName; ++it, ++looked) {
+        const Type& of = *type(it->second);
+        if (query.kind && of.kind != *query.kind) continue;
+        if (name(of.name) == query.name) found.push_back(it->second);
     }
-    return found;
 }
 
 bool TypeCatalog::same_definition(const Type& a, const Type& b) const {
@@ -123,10 +135,10 @@ Result<TypeId> TypeCatalog::choose(const NameQuery& query, std::span<const TypeI
     for (const TypeKind kind : kFindOrder) {
         std::optional<TypeId> first;
         for (const TypeId id : found) {
-            if (types_[id].kind != kind) continue;
+            if (type(id)->kind != kind) continue;
             if (!first) {
                 first = id;
-            } else if (!same_definition(types_[*first], types_[id])) {
+            } else if (!same_definition(*type(*first), *type(id))) {
                 return Error::with_text(Errc::ambiguous, Origin::types,
                                         fmt::format("{} '{}' has several different definitions in {}", to_string(kind),
                                                     query.name, origin_));
@@ -150,19 +162,31 @@ std::vector<TypeId> TypeCatalog::find_all(std::string_view text) const { return 
 
 std::vector<TypeId> TypeCatalog::all_named(std::string_view wanted) const {
     std::vector<TypeId> found;
+    add_named(wanted, found);
+    return found;
+}
+
+void TypeCatalog::add_named(std::string_view wanted, std::vector<TypeId>& found) const {
+    if (base_) base_->add_named(wanted, found);
     const std::uint64_t hash = name_hash(wanted);
     auto it = std::lower_bound(by_name_.begin(), by_name_.end(), std::pair<std::uint64_t, TypeId>{hash, 0});
     for (; it != by_name_.end() && it->first == hash; ++it) {
-        if (name(types_[it->second].name) == wanted) found.push_back(it->second);
+        if (name(type(it->second)->name) == wanted) found.push_back(it->second);
     }
-    return found;
+}
+
+std::size_t TypeCatalog::own_bytes() const {
+    return sizeof *this + types_.capacity() * sizeof(Type) + members_.capacity() * sizeof(Member) +
+           enumerators_.capacity() * sizeof(Enumerator) + strings_.capacity() +
+           by_name_.capacity() * sizeof(by_name_[0]);
 }
 
 TypeId TypeCatalog::strip(TypeId id) const {
     for (unsigned depth = 0; depth < kMaxChain; ++depth) {
-        if (id >= types_.size()) return 0;
-        if (!is_transparent(types_[id].kind)) return id;
-        id = types_[id].target;
+        const Type* of = type(id);
+        if (of == nullptr) return 0;
+        if (!is_transparent(of->kind)) return id;
+        id = of->target;
     }
     return 0;
 }
@@ -171,19 +195,19 @@ std::optional<std::uint64_t> TypeCatalog::size_of(TypeId id) const {
     std::uint64_t elements = 1;
     for (unsigned depth = 0; depth < kMaxChain; ++depth) {
         id = strip(id);
-        const Type& type = types_[id];
+        const Type& of = *type(id);
         std::uint64_t size = 0;
-        switch (type.kind) {
+        switch (of.kind) {
             case TypeKind::array:
-                if (__builtin_mul_overflow(elements, std::uint64_t{type.count}, &elements)) return std::nullopt;
-                id = type.target;
+                if (__builtin_mul_overflow(elements, std::uint64_t{of.count}, &elements)) return std::nullopt;
+                id = of.target;
                 continue;
             case TypeKind::pointer: size = pointer_size_; break;
             case TypeKind::integer:
             case TypeKind::structure:
             case TypeKind::union_:
             case TypeKind::enumeration:
-            case TypeKind::floating: size = type.size; break;
+            case TypeKind::floating: size = of.size; break;
             default: return std::nullopt;
         }
         if (__builtin_mul_overflow(elements, size, &size)) return std::nullopt;
@@ -194,8 +218,8 @@ std::optional<std::uint64_t> TypeCatalog::size_of(TypeId id) const {
 
 Result<std::int64_t> TypeCatalog::enumerator(std::string_view enumeration, std::string_view wanted) const {
     std::optional<std::int64_t> value;
-    const auto look_in = [&](const Type& type) {  // false: a second, different value
-        for (const Enumerator& e : enumerators(type)) {
+    const auto look_in = [&](TypeId id) {  // false: a second, different value
+        for (const Enumerator& e : enumerators(*type(id))) {
             if (name(e.name) != wanted) continue;
             if (value && *value != e.value) return false;
             value = e.value;
@@ -204,10 +228,9 @@ Result<std::int64_t> TypeCatalog::enumerator(std::string_view enumeration, std::
     };
     bool unique = true;
     if (!enumeration.empty()) {
-        const TypeId id = strip(VITRINE_TRY(find(enumeration)));
-        unique = look_in(types_[id]);
+        unique = look_in(strip(VITRINE_TRY(find(enumeration))));
     } else {
-        for (const Type& type : types_) unique = unique && look_in(type);
+        for (TypeId id = 0; id < size() && unique; ++id) unique = look_in(id);
     }
     if (!unique) {
         return Error::with_text(Errc::ambiguous, Origin::types,

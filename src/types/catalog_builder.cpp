@@ -39,14 +39,22 @@ void reserve_populated(std::vector<T>& table, std::size_t count) {
 #endif
 }
 
+// Ids, indices and offsets are 32 bits wide.
+constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
+
 using NameIndex = std::vector<std::pair<std::uint64_t, TypeId>>;
 
 // Sorted by hash, then id: one distribution pass on the leading bits, then short sorts.
-NameIndex index_names(const TypeCatalog& catalog, std::span<const Type> types) {
+NameIndex index_names(const TypeCatalog& catalog) {
     NameIndex found;
-    for (TypeId id = 1; id < types.size(); ++id) {
-        const Type& type = types[id];
+    for (TypeId id = catalog.first_own(); id < catalog.size(); ++id) {
+        const Type& type = *catalog.type(id);
         if (is_indexed(type.kind) && type.name != 0) found.emplace_back(name_hash(catalog.name(type.name)), id);
+    }
+    constexpr std::size_t kFew = 4096;  // a module's: less than the pass would cost
+    if (found.size() < kFew) {
+        std::sort(found.begin(), found.end());
+        return found;
     }
     constexpr unsigned kShift = 64 - 14;
     std::vector<std::uint32_t> ends((1u << 14) + 1);
@@ -68,50 +76,61 @@ CatalogBuilder::CatalogBuilder() : catalog_(std::make_shared<TypeCatalog>()) {
     catalog_->types_.emplace_back();
 }
 
+CatalogBuilder::CatalogBuilder(std::shared_ptr<const TypeCatalog> base) : catalog_(std::make_shared<TypeCatalog>()) {
+    // None of its tables is as long as 2^32: build() saw to that.
+    catalog_->base_end_ = static_cast<TypeId>(base->types_.size());
+    catalog_->bases_ = {static_cast<std::uint32_t>(base->members_.size()),
+                        static_cast<std::uint32_t>(base->enumerators_.size()),
+                        static_cast<std::uint32_t>(base->strings_.size())};
+    catalog_->base_ = std::move(base);
+}
+
 std::uint32_t CatalogBuilder::add_string(std::string_view text) {
     if (text.empty()) return 0;
     auto& arena = catalog_->strings_;
-    if (arena.size() + text.size() + 1 > std::numeric_limits<std::uint32_t>::max()) {
+    const std::size_t end = catalog_->bases_.strings + arena.size();
+    if (end + text.size() + 1 > kMost) {
         overflow_ = true;
         return 0;
     }
-    const auto at = static_cast<std::uint32_t>(arena.size());
+    const auto at = static_cast<std::uint32_t>(end);
     arena.insert(arena.end(), text.begin(), text.end());
     arena.push_back('\0');
     return at;
 }
 
 TypeId CatalogBuilder::add(const Type& type) {
-    auto& types = catalog_->types_;
-    overflow_ = overflow_ || types.size() >= std::numeric_limits<TypeId>::max();
-    types.push_back(type);
-    return static_cast<TypeId>(types.size() - 1);
+    const std::size_t id = catalog_->size();
+    overflow_ = overflow_ || id >= kMost;
+    catalog_->types_.push_back(type);
+    return static_cast<TypeId>(id);
 }
 
 std::uint32_t CatalogBuilder::add_member(const Member& member) {
-    auto& members = catalog_->members_;
-    overflow_ = overflow_ || members.size() >= std::numeric_limits<std::uint32_t>::max();
-    members.push_back(member);
-    return static_cast<std::uint32_t>(members.size() - 1);
+    const std::size_t index = catalog_->bases_.members + catalog_->members_.size();
+    overflow_ = overflow_ || index >= kMost;
+    catalog_->members_.push_back(member);
+    return static_cast<std::uint32_t>(index);
 }
 
 std::uint32_t CatalogBuilder::add_enumerator(const Enumerator& enumerator) {
-    auto& enumerators = catalog_->enumerators_;
-    overflow_ = overflow_ || enumerators.size() >= std::numeric_limits<std::uint32_t>::max();
-    enumerators.push_back(enumerator);
-    return static_cast<std::uint32_t>(enumerators.size() - 1);
+    const std::size_t index = catalog_->bases_.enumerators + catalog_->enumerators_.size();
+    overflow_ = overflow_ || index >= kMost;
+    catalog_->enumerators_.push_back(enumerator);
+    return static_cast<std::uint32_t>(index);
 }
 
 std::span<Member> CatalogBuilder::append_members(std::size_t count, std::uint32_t& first) {
     auto& members = catalog_->members_;
-    overflow_ = overflow_ || members.size() + count > std::numeric_limits<std::uint32_t>::max();
-    first = static_cast<std::uint32_t>(members.size());
+    const std::size_t index = catalog_->bases_.members + members.size();
+    overflow_ = overflow_ || index + count > kMost;
+    first = static_cast<std::uint32_t>(index);
     members.resize(members.size() + count);
-    return std::span(members).subspan(first);
+    return std::span(members).last(count);
 }
 
 void CatalogBuilder::adopt_strings(std::vector<char> arena) {
-    overflow_ = overflow_ || arena.size() > std::numeric_limits<std::uint32_t>::max();
+    overflow_ = overflow_ || catalog_->bases_.strings + arena.size() > kMost;
     catalog_->strings_ = std::move(arena);
 }
 
@@ -121,9 +140,7 @@ void CatalogBuilder::reserve(std::size_t types, std::size_t members, std::size_t
     reserve_populated(catalog_->enumerators_, enumerators);
 }
 
-void CatalogBuilder::end_of_base() { catalog_->base_end_ = static_cast<TypeId>(catalog_->types_.size()); }
-
-std::size_t CatalogBuilder::size() const { return catalog_->types_.size(); }
+std::size_t CatalogBuilder::size() const { return catalog_->size(); }
 
 Result<std::shared_ptr<const TypeCatalog>> CatalogBuilder::build(std::string origin, std::uint32_t pointer_size) {
     const auto catalog = std::exchange(catalog_, std::make_shared<TypeCatalog>());
@@ -134,11 +151,16 @@ Result<std::shared_ptr<const TypeCatalog>> CatalogBuilder::build(std::string ori
     if (pointer_size != 4 && pointer_size != 8) {
         return Error::with_text(Errc::usage, Origin::types, "pointers have 4 or 8 bytes");
     }
+    const TypeCatalog* base = catalog->base_.get();
+    if (base != nullptr && (base->base_ || base->pointer_size_ != pointer_size)) {
+        return Error::with_text(Errc::usage, Origin::types, "a catalog is no base for this one");
+    }
     VITRINE_CHECK(
-        check_catalog({catalog->types_, catalog->members_, catalog->enumerators_, catalog->strings_, pointer_size}));
+        check_catalog({catalog->types_, catalog->members_, catalog->enumerators_, catalog->strings_, pointer_size, base,
+                       catalog->bases_.members, catalog->bases_.enumerators, catalog->bases_.strings}));
     catalog->pointer_size_ = pointer_size;
     catalog->origin_ = std::move(origin);
-    catalog->by_name_ = index_names(*catalog, catalog->types_);
+    catalog->by_name_ = index_names(*catalog);
     return std::shared_ptr<const TypeCatalog>(catalog);
 }
 

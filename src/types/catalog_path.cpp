@@ -151,7 +151,7 @@ private:
 }  // namespace
 
 Result<Field> TypeCatalog::field(TypeId structure, std::string_view path) const {
-    if (structure >= types_.size()) {
+    if (structure >= size()) {
         return Error::with_text(Errc::out_of_range, Origin::types, fmt::format("no type {}", structure));
     }
     return PathWalk(*this, structure, path).run();

@@ -205,7 +205,7 @@ std::string TypeCatalog::declaration(TypeId id, std::string_view declarator) con
 }
 
 std::string TypeCatalog::definition(TypeId id) const {
-    if (id >= types_.size()) return {};
+    if (id >= size()) return {};
     return Printer(*this, kMaxDefinition).definition(id);
 }
 

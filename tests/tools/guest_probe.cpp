@@ -65,7 +65,8 @@ int dump_btf(LinuxGuest& guest, const std::filesystem::path& folder) {
     std::string end = "none";
     if (const auto list = linux_os::list_module_btf(guest)) {
         for (std::size_t i = 0; i < list->modules.size(); ++i) {
-            const auto& [name, blob] = list->modules[i];
+            const auto& name = list->modules[i].module;
+            const auto& blob = list->modules[i].blob;
             if (!write_file(folder / std::to_string(i), blob)) return 1;
             const auto all = parse_split_btf(*kernel, blob, "module");
             modules.push_back({{"name", name},

@@ -25,6 +25,7 @@ namespace vitrine {
 namespace linux_os {
 struct ProvenKernel;
 class Layout;
+class ModuleTypeCache;
 }  // namespace linux_os
 
 // What identifies a task: read in one piece, so that its parts belong together.
@@ -42,7 +43,7 @@ struct TaskSnapshot {
     WalkReport report;
 };
 
-// Types of one loaded module, over the kernel's own.
+// Types of one loaded module, over those of the kernel's own BTF.
 struct ModuleTypes {
     std::string module;                        // any bytes
     std::shared_ptr<const TypeCatalog> types;  // both the kernel's and the module's
@@ -51,7 +52,7 @@ struct ModuleTypes {
 
 struct ModuleTypesWanted {
     std::string_view module;  // only this one; "": all
-    std::string_view type;    // only modules that may define a type of this name (without keyword); "": all
+    std::string_view type;    // only modules that have a type of this name (without keyword); "": all
 };
 
 struct ModuleTypesReport {
@@ -90,8 +91,8 @@ public:
     Result<const TypeCatalog*> types() override;
     // A group of members, resolved against types() at its first use and kept; the group outlives the guest. not_found names what is missing.
     Result<const Members*> members(const NeedGroup& group);
-    // Types of modules (split BTF), newest module first; visit returns false to stop. Nothing of them is kept: each costs as much as parsing the
-    // kernel's. not_found: the kernel keeps none (before 5.11).
+    // Types of modules (split BTF), newest module first; visit returns false to stop. They are read anew each time, and parsed anew where they are
+    // not what they were. not_found: the kernel keeps none (before 5.11).
     Result<ModuleTypesReport> for_each_module_types(const ModuleTypesWanted& wanted, WalkBudget budget,
                                                     FunctionRef<bool(const ModuleTypes&)> visit) const;
 
@@ -99,6 +100,7 @@ public:
     [[nodiscard]] const linux_os::Layout& layout() const;
 
 private:
+    class ModuleTypesWalk;
     // Tells one boot from the next where nothing else does (the same kernel at the same address).
     struct BootMark {
         std::optional<std::int64_t> boot_time;    // nanoseconds since the epoch
@@ -108,6 +110,7 @@ private:
     [[nodiscard]] TaskSnapshot threads_of(const TaskSnapshot& leaders, WalkBudget budget) const;
     Result<void> read_symbol_region();
     [[nodiscard]] bool vcpus_left() const;
+    Result<std::shared_ptr<const TypeCatalog>> btf_types() const;
 
     using Clock = std::chrono::steady_clock;
 
@@ -118,6 +121,9 @@ private:
     std::unique_ptr<SymbolTable> symbols_;
     std::string symbols_missing_;
     std::shared_ptr<const TypeCatalog> types_;
+    // Those of the kernel's own BTF, which modules go on from: the same as types_ unless that is another file's.
+    mutable std::shared_ptr<const TypeCatalog> btf_types_;
+    std::unique_ptr<linux_os::ModuleTypeCache> module_types_;
     std::unordered_map<const NeedGroup*, Result<Members>> members_;
     mutable std::unordered_map<std::int32_t, Gva> seen_;  // process id to task_struct, as of the last walk for one
     mutable std::unordered_map<std::int32_t, std::int32_t> process_of_;  // thread id to process id, likewise

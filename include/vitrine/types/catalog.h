@@ -84,8 +84,13 @@ struct Field {
 
 class TypeCatalog {
 public:
-    [[nodiscard]] std::size_t size() const { return types_.size(); }
-    [[nodiscard]] const Type* type(TypeId id) const { return id < types_.size() ? &types_[id] : nullptr; }
+    // One past the last id; those of the base are counted.
+    [[nodiscard]] std::size_t size() const { return base_end_ + types_.size(); }
+    [[nodiscard]] const Type* type(TypeId id) const {
+        const TypeId own = id - base_end_;  // of a base's id: too large
+        if (own < types_.size()) return &types_[own];
+        return base_ ? base_->type(id) : nullptr;
+    }
     [[nodiscard]] std::string_view name(std::uint32_t name_offset) const;
     [[nodiscard]] std::string_view type_name(TypeId id) const;
     [[nodiscard]] std::span<const Member> members(const Type& type) const;
@@ -120,6 +125,10 @@ public:
 
     // Of a split catalog: the first id that is not the base's; 0 of any other.
     [[nodiscard]] TypeId first_own() const { return base_end_; }
+    // All names, each ended by NUL; of a split catalog those of its own, which the base's offsets come before.
+    [[nodiscard]] std::span<const char> own_names() const { return strings_; }
+    // Memory of its own tables: a base's is not counted.
+    [[nodiscard]] std::size_t own_bytes() const;
 
     [[nodiscard]] std::uint32_t pointer_size() const { return pointer_size_; }
     // What the types were read from: "BTF of the kernel", "DWARF of FILE".
@@ -129,9 +138,20 @@ private:
     friend class CatalogBuilder;
     struct NameQuery;
     [[nodiscard]] std::vector<TypeId> candidates(const NameQuery& query) const;
+    void add_candidates(const NameQuery& query, std::size_t& looked, std::vector<TypeId>& found) const;
+    void add_named(std::string_view name, std::vector<TypeId>& found) const;
+    // Where a base's tables end and this catalog's own begin; all 0 without a base.
+    struct Bases {
+        std::uint32_t members = 0;
+        std::uint32_t enumerators = 0;
+        std::uint32_t strings = 0;
+    };
     Result<TypeId> choose(const NameQuery& query, std::span<const TypeId> found) const;
     [[nodiscard]] bool same_definition(const Type& a, const Type& b) const;
 
+    // The tables hold only what is its own. Numbers (ids, first, name) go on from the base's, so they mean the same in both.
+    std::shared_ptr<const TypeCatalog> base_;  // of a split catalog; never one that is split itself
+    Bases bases_;
     std::vector<Type> types_;
     std::vector<Member> members_;
     std::vector<Enumerator> enumerators_;
@@ -146,9 +166,12 @@ private:
 // catalog is valid or an Error names the record. Kernel: include/uapi/linux/btf.h, kernel/bpf/btf.c.
 Result<std::shared_ptr<const TypeCatalog>> parse_btf(std::span<const std::byte> blob, std::string origin);
 
-// The split BTF of a module over its base: ids and string offsets continue those of base_blob. The result holds the base's types as well
-// (same ids), so that one catalog answers for both; find() prefers the base's definition of a name (modules of 6.16
-// and later re-declare core structures).
+// The split BTF of a module over its base, which came of parse_btf(): ids and string offsets go on from the base's. The result shares the base
+// and answers for both (same ids); it costs time and memory by the size of its own blob only. find() prefers the base's definition of a name
+// (modules of 6.16 and later re-declare core structures).
+Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::shared_ptr<const TypeCatalog> base,
+                                                           std::span<const std::byte> split_blob, std::string origin);
+// The same over a base that is parsed for it alone.
 Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::span<const std::byte> base_blob,
                                                            std::span<const std::byte> split_blob, std::string origin);
 

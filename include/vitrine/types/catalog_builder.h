@@ -15,7 +15,9 @@ namespace vitrine {
 
 class CatalogBuilder {
 public:
-    CatalogBuilder();                                 // id 0 is void
+    CatalogBuilder();  // id 0 is void
+    // Of a split catalog: ids, string offsets and indices go on from the base's, which build() shares. The base is not split itself.
+    explicit CatalogBuilder(std::shared_ptr<const TypeCatalog> base);
     std::uint32_t add_string(std::string_view text);  // text without NUL
     // Ids are given in order of adding, from 1 on; targets may refer to ids not yet added.
     TypeId add(const Type& type);
@@ -29,11 +31,10 @@ public:
     std::span<Member> append_members(std::size_t count, std::uint32_t& first);
 
     // For importers that already have a string arena and know the counts.
-    void adopt_strings(std::vector<char> arena);  // before the first add_string(); [0] must be NUL, and the last byte
+    // Before the first add_string(). [0] must be NUL, unless there is a base, and the last byte.
+    void adopt_strings(std::vector<char> arena);
     void reserve(std::size_t types, std::size_t members, std::size_t enumerators);
-    // Types added up to now are the base; find() prefers them to later ones of the same name.
-    void end_of_base();
-    [[nodiscard]] std::size_t size() const;  // types so far, void included
+    [[nodiscard]] std::size_t size() const;  // types so far, void and the base's included
 
 private:
     std::shared_ptr<TypeCatalog> catalog_;

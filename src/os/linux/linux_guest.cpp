@@ -6,6 +6,7 @@
 
 #include "os/linux/find/prove.h"
 #include "os/linux/module_symbols.h"
+#include "os/linux/module_type_cache.h"
 #include "os/linux/task_list.h"
 #include "os/linux/task_watch.h"
 #include "os/linux/wall_clock.h"
@@ -33,6 +34,8 @@ LinuxGuest::LinuxGuest(std::unique_ptr<Machine> machine, std::unique_ptr<Physica
     PhysicalMemory& memory = cached_memory_ ? *cached_memory_ : machine_->memory();
     space_ = std::make_unique<AddressSpace>(memory, proven_->image.paging, proven_->root);
     types_ = proven_->types;
+    if (proven_->layout_source == linux_os::LayoutSource::btf) btf_types_ = types_;
+    module_types_ = std::make_unique<linux_os::ModuleTypeCache>();
     boot_ = boot_mark();
     if (proven_->running == linux_os::Running::yes) alive_at_ = Clock::now();
 }
@@ -248,16 +251,7 @@ Result<const SymbolTable*> LinuxGuest::symbols() {
 }
 
 Result<const TypeCatalog*> LinuxGuest::types() {
-    if (types_) return types_.get();
-    const auto start = proven_->symbols.get(linux_os::SymbolId::start_btf);
-    const auto stop = proven_->symbols.get(linux_os::SymbolId::stop_btf);
-    if (!start || !stop || *stop <= *start) {
-        return Error::with_text(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)",
-                                "give its vmlinux with debug information: --symbols FILE");
-    }
-    const auto blob = VITRINE_TRY(
-        linux_os::read_region(space_->memory(), proven_->image, *start, stop->value - start->value));
-    types_ = VITRINE_TRY(parse_btf(blob.bytes, "BTF of the kernel"));
+    if (!types_) types_ = VITRINE_TRY(btf_types());
     return types_.get();
 }
 

@@ -17,11 +17,9 @@ constexpr std::uint64_t kMaxAll = 64u << 20;   // of all together
 constexpr std::uint16_t kMagic = 0xeb9f;       // BTF_MAGIC
 constexpr unsigned kRetries = 3;
 
-std::string module_name(const LinuxGuest& guest, Gva entry) {
-    const Layout& layout = guest.layout();
-    const auto module = guest.space().read_pointer(entry.wrap_plus(layout.at(FieldId::btf_module_module)));
-    if (!module || module->is_null()) return "?";
-    auto name = guest.space().read_c_string(module->wrap_plus(layout.at(FieldId::module_name)), kNameMax);
+std::string module_name(const LinuxGuest& guest, Gva module) {
+    if (module.is_null()) return "?";
+    auto name = guest.space().read_c_string(module.wrap_plus(guest.layout().at(FieldId::module_name)), kNameMax);
     return name ? std::move(name->bytes) : "?";
 }
 
@@ -44,26 +42,31 @@ std::optional<std::vector<std::byte>> read_whole(const AddressSpace& space, Gva 
 
 // struct btf.data: where the kernel put its copy, together with data_size since Linux commit 951bb64621b8 "bpf: Add in-kernel
 // split BTF support" (v5.11).
-std::optional<std::vector<std::byte>> read_blob(const LinuxGuest& guest, Gva entry, std::uint64_t& left) {
+std::optional<std::vector<std::byte>> read_blob(const LinuxGuest& guest, Gva btf, std::uint64_t& left) {
     const Layout& layout = guest.layout();
     const AddressSpace& space = guest.space();
-    const auto btf = space.read_pointer(entry.wrap_plus(layout.at(FieldId::btf_module_btf)));
-    if (!btf || btf->is_null()) return std::nullopt;
-    const auto data = space.read_pointer(btf->wrap_plus(layout.at(FieldId::btf_data)));
-    const auto size = space.read_value<std::uint32_t>(btf->wrap_plus(layout.at(FieldId::btf_data_size)));
+    if (btf.is_null()) return std::nullopt;
+    const auto data = space.read_pointer(btf.wrap_plus(layout.at(FieldId::btf_data)));
+    const auto size = space.read_value<std::uint32_t>(btf.wrap_plus(layout.at(FieldId::btf_data_size)));
     if (!data || !size || *size < sizeof(kMagic) || *size > std::min(left, kMaxBlob)) return std::nullopt;
     return read_whole(space, *data, *size, left);
 }
 
 ModuleBtfSnapshot walk_once(const LinuxGuest& guest, Gva head, WalkBudget budget) {
-    const std::uint32_t link = guest.layout().at(FieldId::btf_module_list);
+    const Layout& layout = guest.layout();
+    const std::uint32_t link = layout.at(FieldId::btf_module_list);
     ModuleBtfSnapshot snapshot;
     std::uint64_t left = kMaxAll;
     snapshot.report = walk_list(guest.space(), head, budget, [&](Gva node) {
         const Gva entry = node.wrap_minus(link);
-        std::string name = module_name(guest, entry);
-        if (auto blob = read_blob(guest, entry, left)) {
-            snapshot.modules.push_back({std::move(name), std::move(*blob)});
+        const auto pointer = [&](FieldId id) {
+            const auto read = guest.space().read_pointer(entry.wrap_plus(layout.at(id)));
+            return read ? *read : Gva{};
+        };
+        const Gva module = pointer(FieldId::btf_module_module), btf = pointer(FieldId::btf_module_btf);
+        std::string name = module_name(guest, module);
+        if (auto blob = read_blob(guest, btf, left)) {
+            snapshot.modules.push_back({std::move(name), std::move(*blob), module, btf});
         } else {
             snapshot.unread.push_back(std::move(name));
         }

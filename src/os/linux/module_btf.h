@@ -11,9 +11,10 @@
 namespace vitrine::linux_os {
 
 struct ModuleBtf {
-    std::string module;  // name of the module, any bytes
-    std::vector<std::byte>
-        blob;  // as in /sys/kernel/btf/MODULE: unchecked, for parse_split_btf() over the kernel's blob
+    std::string module;           // name of the module, any bytes
+    std::vector<std::byte> blob;  // as in /sys/kernel/btf/MODULE: unchecked, for parse_split_btf() over the kernel's
+    Gva module_address;           // of struct module; null when it is not told
+    Gva btf_address;              // of struct btf
 };
 
 struct ModuleBtfSnapshot {

@@ -1,36 +1,14 @@
-// LinuxGuest's view of the types of its modules: one module at a time, for each is parsed over the kernel's own.
+// LinuxGuest's view of the types of its kernel and modules: each module's are parsed over the kernel's, which they share.
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include "os/linux/find/prove.h"
-#include "os/linux/module_btf.h"
+#include "os/linux/module_type_cache.h"
 #include "vitrine/guest/linux_guest.h"
 
 namespace vitrine {
 namespace {
-
-// The kernel's blob: the copy that was parsed if it was kept, so that it is not read (nor shown differently) once more.
-struct KernelBlob {
-    std::span<const std::byte> bytes;
-    std::vector<std::byte> own;
-};
-
-Result<KernelBlob> kernel_blob(const LinuxGuest& guest) {
-    const linux_os::ProvenKernel& proven = guest.proven();
-    const auto start = proven.symbols.get(linux_os::SymbolId::start_btf);
-    const auto stop = proven.symbols.get(linux_os::SymbolId::stop_btf);
-    KernelBlob blob;
-    for (const auto* kept : {&proven.region, &proven.btf_apart}) {
-        if (!start || !stop || *stop <= *start || !*kept || !(*kept)->contains(*start, stop->value - start->value))
-            continue;
-        blob.bytes = (*kept)->at(*start, stop->value - start->value);
-        return blob;
-    }
-    blob.own = VITRINE_TRY(linux_os::kernel_btf(guest));
-    blob.bytes = blob.own;
-    return blob;
-}
 
 // Sections of a blob; empty where its header does not hold. include/uapi/linux/btf.h, struct btf_header.
 ByteView section(ByteView blob, std::uint64_t offset_at) {
@@ -45,8 +23,8 @@ ByteView strings(ByteView blob) { return section(blob, 16); }
 // record refers to where the kernel's have it.
 class NameFilter {
 public:
-    NameFilter(ByteView kernel, std::string_view name) : wanted_(std::string(name) + '\0') {
-        const auto text = strings(kernel).span();
+    NameFilter(const TypeCatalog& kernel, std::string_view name) : wanted_(std::string(name) + '\0') {
+        const auto text = std::as_bytes(kernel.own_names());
         const auto bytes = std::as_bytes(std::span(wanted_));
         for (auto at = text.begin(); places_.size() <= kMostPlaces; ++at) {
             at = std::search(at, text.end(), bytes.begin(), bytes.end());
@@ -74,37 +52,104 @@ private:
     std::vector<std::uint32_t> places_;
 };
 
+bool has_own(const TypeCatalog& types, std::string_view name) {
+    const std::vector<TypeId> found = types.all_named(name);
+    return !found.empty() && found.back() >= types.first_own();
+}
+
+// It was read, and makes no sense: then those of modules make none either.
+bool is_unusable(const Error& error) {
+    return error.code == Errc::malformed || error.code == Errc::unsupported || error.code == Errc::limit;
+}
+
 }  // namespace
+
+// From the copy that was parsed before if it was kept, so that it is not read (nor shown differently) once more.
+Result<std::shared_ptr<const TypeCatalog>> LinuxGuest::btf_types() const {
+    if (btf_types_) return btf_types_;
+    const auto start = proven_->symbols.get(linux_os::SymbolId::start_btf);
+    const auto stop = proven_->symbols.get(linux_os::SymbolId::stop_btf);
+    if (!start || !stop || *stop <= *start) {
+        return Error::with_text(Errc::not_found, Origin::types, "this kernel carries no type information (BTF)",
+                                "give its vmlinux with debug information: --symbols FILE");
+    }
+    const std::uint64_t size = stop->value - start->value;
+    std::optional<linux_os::ImageRegion> read;
+    const linux_os::ImageRegion* region = nullptr;
+    for (const auto* kept : {&proven_->region, &proven_->btf_apart}) {
+        if (*kept && (*kept)->contains(*start, size)) region = &**kept;
+    }
+    if (region == nullptr) {
+        read = VITRINE_TRY(linux_os::read_region(space_->memory(), proven_->image, *start, size));
+        region = &*read;
+    }
+    btf_types_ = VITRINE_TRY(parse_btf(region->at(*start, size), "BTF of the kernel"));
+    return btf_types_;
+}
+
+// Walks the modules that are wanted; made for one question.
+class LinuxGuest::ModuleTypesWalk {
+public:
+    ModuleTypesWalk(const LinuxGuest& guest, const ModuleTypesWanted& wanted, ModuleTypesReport& report)
+        : guest_(guest), wanted_(wanted), report_(report) {}
+
+    // False: stopped.
+    Result<bool> visit(linux_os::ModuleBtf& module, FunctionRef<bool(const ModuleTypes&)> visit) {
+        if (!base_) VITRINE_CHECK(begin());
+        if (filter_ && !filter_->may_hold(ByteView(module.blob))) return true;
+        const auto types = parsed(module);
+        module.blob = {};
+        if (!types) {
+            report_.problems.push_back(fmt::format("types of module {}: {}", module.module, types.error().to_string()));
+            return true;
+        }
+        if (!wanted_.type.empty() && !has_own(**types, wanted_.type)) return true;
+        return visit({std::move(module.module), *types, (*types)->first_own()});
+    }
+
+private:
+    Result<void> begin() {
+        base_ = guest_.btf_types();
+        if (!*base_ && !is_unusable(base_->error())) return base_->error();
+        if (*base_ && !wanted_.type.empty()) filter_.emplace(***base_, wanted_.type);
+        return {};
+    }
+
+    Result<std::shared_ptr<const TypeCatalog>> parsed(const linux_os::ModuleBtf& module) {
+        if (!*base_) return base_->error();
+        linux_os::ModuleTypeCache& cache = *guest_.module_types_;
+        auto print = cache.print_of(module);
+        if (auto known = cache.find(module, print)) return known;
+        auto types = VITRINE_TRY(parse_split_btf(**base_, module.blob, fmt::format("BTF of module {}", module.module)));
+        cache.keep(module, std::move(print), types);
+        return types;
+    }
+
+    const LinuxGuest& guest_;
+    const ModuleTypesWanted& wanted_;
+    ModuleTypesReport& report_;
+    std::optional<Result<std::shared_ptr<const TypeCatalog>>> base_;
+    std::optional<NameFilter> filter_;
+};
 
 Result<ModuleTypesReport> LinuxGuest::for_each_module_types(const ModuleTypesWanted& wanted, WalkBudget budget,
                                                             FunctionRef<bool(const ModuleTypes&)> visit) const {
     Deadline deadline(budget.time);
     linux_os::ModuleBtfSnapshot listed = VITRINE_TRY(linux_os::list_module_btf(*this, budget));
     ModuleTypesReport report{listed.report, {}};
+    module_types_->forget_others(listed.modules);
     const auto is_wanted = [&](const std::string& module) { return wanted.module.empty() || module == wanted.module; };
     for (const std::string& module : listed.unread) {
         if (is_wanted(module)) report.problems.push_back(fmt::format("types of module {} cannot be read", module));
     }
-    std::optional<KernelBlob> kernel;
-    std::optional<NameFilter> filter;
-    if (!listed.modules.empty() && !wanted.type.empty()) {
-        kernel = VITRINE_TRY(kernel_blob(*this));
-        filter.emplace(kernel->bytes, wanted.type);
-    }
+    ModuleTypesWalk walk(*this, wanted, report);
     for (linux_os::ModuleBtf& module : listed.modules) {
-        if (!is_wanted(module.module) || (filter && !filter->may_hold(ByteView(module.blob)))) continue;
+        if (!is_wanted(module.module)) continue;
         if (deadline.passed_now()) {
             report.walk.end = WalkEnd::budget;
             break;
         }
-        if (!kernel) kernel = VITRINE_TRY(kernel_blob(*this));
-        auto types = parse_split_btf(kernel->bytes, module.blob, fmt::format("BTF of module {}", module.module));
-        module.blob = {};
-        if (!types) {
-            report.problems.push_back(fmt::format("types of module {}: {}", module.module, types.error().to_string()));
-            continue;
-        }
-        if (!visit({std::move(module.module), *types, (*types)->first_own()})) {
+        if (!VITRINE_TRY(walk.visit(module, visit))) {
             report.walk.end = WalkEnd::stopped;
             break;
         }

@@ -260,9 +260,13 @@ private:
     std::span<const PartialInteger> partial_;
 };
 
-void append(std::vector<char>& arena, std::span<const std::byte> bytes) {
-    const auto* chars = reinterpret_cast<const char*>(bytes.data());
-    arena.insert(arena.end(), chars, chars + bytes.size());
+Result<void> fill(CatalogBuilder& builder, const Sections& sections, std::uint32_t string_limit) {
+    const Counts counts = VITRINE_TRY(count_records(sections.types, static_cast<TypeId>(builder.size())));
+    // The string section becomes the arena as it is, so that offsets into it stay what they are.
+    const auto* names = reinterpret_cast<const char*>(sections.strings.data());
+    builder.adopt_strings({names, names + sections.strings.size()});
+    builder.reserve(counts.types + 1, counts.members, counts.enumerators);
+    return Filler(builder, string_limit, counts.partial).run(sections.types);
 }
 
 }  // namespace
@@ -270,38 +274,26 @@ void append(std::vector<char>& arena, std::span<const std::byte> bytes) {
 
 Result<std::shared_ptr<const TypeCatalog>> parse_btf(std::span<const std::byte> blob, std::string origin) {
     const btf::Sections sections = VITRINE_TRY(btf::split_sections(blob, false));
-    const btf::Counts counts = VITRINE_TRY(btf::count_records(sections.types, 1));
     CatalogBuilder builder;
-    std::vector<char> arena;
-    btf::append(arena, sections.strings);
-    builder.adopt_strings(std::move(arena));
-    builder.reserve(counts.types + 1, counts.members, counts.enumerators);
-    VITRINE_CHECK(
-        btf::Filler(builder, static_cast<std::uint32_t>(sections.strings.size()), counts.partial).run(sections.types));
+    VITRINE_CHECK(btf::fill(builder, sections, static_cast<std::uint32_t>(sections.strings.size())));
     return builder.build(std::move(origin));
+}
+
+Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::shared_ptr<const TypeCatalog> base,
+                                                           std::span<const std::byte> split_blob, std::string origin) {
+    const btf::Sections sections = VITRINE_TRY(btf::split_sections(split_blob, true));
+    const std::size_t strings_end = base->own_names().size() +
+                                    sections.strings.size();  // of two blobs of at most kMaxBlob
+    const std::uint32_t pointer_size = base->pointer_size();
+    CatalogBuilder builder(std::move(base));
+    VITRINE_CHECK(btf::fill(builder, sections, static_cast<std::uint32_t>(strings_end)));
+    return builder.build(std::move(origin), pointer_size);
 }
 
 Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::span<const std::byte> base_blob,
                                                            std::span<const std::byte> split_blob, std::string origin) {
-    const btf::Sections base = VITRINE_TRY(btf::split_sections(base_blob, false));
-    const btf::Sections split = VITRINE_TRY(btf::split_sections(split_blob, true));
-    const btf::Counts base_counts = VITRINE_TRY(btf::count_records(base.types, 1));
-    const btf::Counts split_counts = VITRINE_TRY(
-        btf::count_records(split.types, static_cast<TypeId>(base_counts.types + 1)));
-    CatalogBuilder builder;
-    std::vector<char> arena;
-    arena.reserve(base.strings.size() + split.strings.size());
-    btf::append(arena, base.strings);
-    btf::append(arena, split.strings);
-    const auto all_strings = static_cast<std::uint32_t>(arena.size());  // two blobs of at most kMaxBlob
-    builder.adopt_strings(std::move(arena));
-    builder.reserve(base_counts.types + split_counts.types + 1, base_counts.members + split_counts.members,
-                    base_counts.enumerators + split_counts.enumerators);
-    VITRINE_CHECK(
-        btf::Filler(builder, static_cast<std::uint32_t>(base.strings.size()), base_counts.partial).run(base.types));
-    builder.end_of_base();
-    VITRINE_CHECK(btf::Filler(builder, all_strings, split_counts.partial).run(split.types));
-    return builder.build(std::move(origin));
+    auto base = VITRINE_TRY(parse_btf(base_blob, origin));
+    return parse_split_btf(std::move(base), split_blob, std::move(origin));
 }
 
 }  // namespace vitrine

@@ -2,6 +2,7 @@
 // costs more than a real kernel's could.
 #include "os/linux/module_btf.h"
 #include "guest_test_support.h"
+#include "os/linux/module_type_cache.h"
 #include "support/btf_writer.h"
 
 namespace vitrine::test {
@@ -332,6 +333,97 @@ TEST_F(ModuleBtf, OneModuleOrOneNameIsChosen) {
     EXPECT_THAT(seen, IsEmpty());
     ask_for(made_.modules[1].name, "of_module");
     EXPECT_THAT(seen, IsEmpty());
+}
+
+// Each question reads the modules' types again; parsed again are only those that are not what they were.
+TEST_F(ModuleBtf, WhatWasParsedServesAgain) {
+    BtfWriter other = writer();
+    other.structure("of_another", 8, {});
+    const auto blob = sample();
+    add(0, blob);
+    const Gva text = made_.alloc(4096);
+    made_.ram.write(made_.physical(text), other.blob());
+    const Entry changing = add(made_.modules[1].address, text, static_cast<std::uint32_t>(other.blob().size()));
+    link();
+    const auto store = std::dynamic_pointer_cast<vitrine::testing::VectorStore>(made_.store());
+    ASSERT_NE(store, nullptr);
+    auto machine = made_.machine_over(store, made_.vcpus());
+    machine->live = true;  // its memory may change
+    auto attached = attach(std::move(machine));
+    ASSERT_TRUE(attached) << attached.error().to_string();
+    guest_ = std::move(*attached);
+    const auto ask_all = [&] {
+        std::vector<std::shared_ptr<const TypeCatalog>> seen;
+        const auto report = guest_->as_linux()->for_each_module_types({}, {}, [&](const ModuleTypes& of) {
+            seen.push_back(of.types);
+            return true;
+        });
+        EXPECT_TRUE(report && report->problems.empty());
+        EXPECT_THAT(seen, SizeIs(2));
+        seen.resize(2);
+        return seen;
+    };
+    const auto first = ask_all();
+    ASSERT_TRUE(first[0] && first[1]);
+    EXPECT_EQ(first[0]->type(1), (*guest_->types())->type(1)) << "the kernel's types are there once";
+    EXPECT_EQ(ask_all(), first);
+    // The same size at the same place: only its bytes tell.
+    auto renamed = other.blob();
+    renamed.back() = std::byte{0};
+    renamed[renamed.size() - 2] = std::byte{'x'};  // of_anothex
+    made_.ram.write(made_.physical(text), renamed);
+    store->bytes = made_.ram.flat();
+    const auto second = ask_all();
+    EXPECT_EQ(second[0], first[0]);
+    EXPECT_NE(second[1], first[1]);
+    ASSERT_TRUE(second[1]);
+    EXPECT_TRUE(second[1]->find("of_anothex"));
+    EXPECT_FALSE(second[1]->find("of_another"));
+    EXPECT_TRUE(first[1]->find("of_another")) << "who asked before keeps what was given";
+    // Bytes that are no types any more.
+    made_.set(changing.btf, "btf.data", made_.text);
+    store->bytes = made_.ram.flat();
+    const auto report = guest_->as_linux()->for_each_module_types({}, {}, [](const ModuleTypes&) { return true; });
+    ASSERT_TRUE(report);
+    EXPECT_THAT(report->problems, SizeIs(1));
+}
+
+TEST_F(ModuleBtf, TheTypesThatAreKeptAreBounded) {
+    add(0, sample());
+    add(1, sample());
+    link();
+    auto listed = list();
+    ASSERT_THAT(listed.modules, SizeIs(2));
+    const auto types = parse(listed);
+    ASSERT_TRUE(types) << types.error().to_string();
+    const std::size_t size = (*types)->own_bytes();
+    linux_os::ModuleTypeCache cache(size + size / 2);
+    const auto keep = [&](const linux_os::ModuleBtf& module) { cache.keep(module, cache.print_of(module), *types); };
+    const auto known = [&](const linux_os::ModuleBtf& module) { return cache.find(module, cache.print_of(module)); };
+    keep(listed.modules[0]);
+    keep(listed.modules[1]);  // no room
+    EXPECT_EQ(cache.bytes(), size);
+    EXPECT_EQ(known(listed.modules[0]), *types);
+    EXPECT_EQ(known(listed.modules[1]), nullptr);
+    keep(listed.modules[0]);  // in the place of itself
+    EXPECT_EQ(cache.modules(), 1u);
+    EXPECT_EQ(cache.bytes(), size);
+    cache.forget_others(std::span(listed.modules).subspan(1));
+    EXPECT_EQ(cache.bytes(), 0u);
+    keep(listed.modules[1]);
+    EXPECT_EQ(known(listed.modules[1]), *types);
+    listed.modules[1].blob.back() ^= std::byte{1};
+    EXPECT_EQ(known(listed.modules[1]), nullptr);
+    listed.modules[1].blob.back() ^= std::byte{1};
+    listed.modules[1].module += 'x';
+    EXPECT_EQ(known(listed.modules[1]), nullptr);
+    linux_os::ModuleTypeCache many;
+    auto module = listed.modules[0];
+    for (std::size_t i = 0; i < linux_os::ModuleTypeCache::kMostModules + 10; ++i) {
+        module.module_address = Gva{i};
+        many.keep(module, many.print_of(module), *types);
+    }
+    EXPECT_EQ(many.modules(), linux_os::ModuleTypeCache::kMostModules);
 }
 
 TEST_F(ModuleBtf, MalformedTypesAreNamedAndTheOthersListed) {
