@@ -58,22 +58,27 @@ std::span<const ResultColumn> ResultRows::columns(bool with_row) {
     return columns_;
 }
 
+// Values are asked for once: each sqlite3_column_*() would look the statement and its state up anew. A connection that one thread uses may ask
+// the value itself (https://www.sqlite.org/c3ref/column_blob.html).
 std::span<const Value> ResultRows::current() {
     for (std::size_t i = 0; i < row_.size(); ++i) {
-        const int column = static_cast<int>(i);
-        switch (sqlite3_column_type(statement_, column)) {
+        sqlite3_value* value = sqlite3_column_value(statement_, static_cast<int>(i));
+        switch (sqlite3_value_type(value)) {
             case SQLITE_INTEGER: {
-                const std::int64_t number = sqlite3_column_int64(statement_, column);
+                const std::int64_t number = sqlite3_value_int64(value);
                 if (columns_[i].type == ColumnType::address) row_[i] = AddressValue{static_cast<std::uint64_t>(number)};
                 else row_[i] = number;
                 break;
             }
-            case SQLITE_FLOAT: row_[i] = sqlite3_column_double(statement_, column); break;
+            case SQLITE_FLOAT: row_[i] = sqlite3_value_double(value); break;
             case SQLITE_NULL: row_[i] = Value(); break;
             default: {
-                const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-                const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
-                row_[i] = bytes == nullptr ? std::string() : std::string(bytes, size);
+                const auto* bytes = static_cast<const char*>(sqlite3_value_blob(value));
+                const auto size = static_cast<std::size_t>(sqlite3_value_bytes(value));
+                const std::string_view text = bytes == nullptr ? std::string_view() : std::string_view(bytes, size);
+                // The row before had a text here, mostly: its memory serves again.
+                if (auto* of_last_row = std::get_if<std::string>(&row_[i])) of_last_row->assign(text);
+                else row_[i] = std::string(text);
             }
         }
     }

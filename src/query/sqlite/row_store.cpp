@@ -46,43 +46,64 @@ bool same(const Cell& a, const Cell& b) {
 
 RowStore::RowStore(std::size_t columns, std::uint64_t used) : slots_(columns, kUnused) {
     for (std::size_t i = 0; i < columns; ++i) {
-        if ((used >> std::min<std::size_t>(i, 63) & 1) != 0) slots_[i] = static_cast<std::uint32_t>(width_++);
+        if ((used >> std::min<std::size_t>(i, 63) & 1) == 0) continue;
+        slots_[i] = static_cast<std::uint32_t>(width_++);
+        used_.push_back(static_cast<std::uint32_t>(i));
     }
 }
 
+const char* RowStore::keep(std::string_view text) {
+    constexpr std::size_t kFirst = 1024, kLargest = std::size_t{1} << 20;
+    if (text.size() > text_left_) {
+        text_block_ = std::min(std::max(kFirst, 2 * text_block_), kLargest);
+        text_left_ = std::max(text_block_, text.size());
+        text_ = texts_.emplace_back(std::make_unique_for_overwrite<char[]>(text_left_)).get();
+        bytes_ += text_left_;
+    }
+    char* const kept = text_;
+    std::copy(text.begin(), text.end(), kept);
+    text_ += text.size();
+    text_left_ -= text.size();
+    return kept;
+}
+
 RowStore::Packed RowStore::pack(const Value& value) {
-    const Cell cell = to_cell(value);
-    Packed packed{static_cast<std::uint64_t>(cell.integer), 0, cell.kind};
-    if (cell.kind == Cell::Kind::real) packed.bits = std::bit_cast<std::uint64_t>(cell.real);
-    if (cell.kind == Cell::Kind::text) {
-        packed.bits = arena_.size();
-        packed.size = static_cast<std::uint32_t>(std::min<std::size_t>(cell.text.size(), UINT32_MAX));
-        arena_.append(cell.text.substr(0, packed.size));
+    Packed packed;
+    packed.integer = 0;
+    packed.size = 0;
+    packed.kind = Cell::Kind::null;
+    if (const auto* text = std::get_if<std::string>(&value)) {
+        packed.kind = Cell::Kind::text;
+        packed.size = static_cast<std::uint32_t>(std::min<std::size_t>(text->size(), UINT32_MAX));
+        packed.text = packed.size == 0 ? "" : keep(std::string_view(*text).substr(0, packed.size));
+    } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
+        packed.kind = Cell::Kind::integer;
+        packed.integer = *number;
+    } else if (const auto* address = std::get_if<AddressValue>(&value)) {
+        packed.kind = Cell::Kind::integer;
+        packed.integer = static_cast<std::int64_t>(address->value);
+    } else if (const auto* real = std::get_if<double>(&value)) {
+        packed.kind = Cell::Kind::real;
+        packed.real = *real;
     }
     return packed;
 }
 
 void RowStore::append(std::span<const Value> values) {
-    ++rows_;
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-        if (slots_[i] == kUnused) continue;
-        cells_.push_back(i < values.size() ? pack(values[i]) : Packed{});
+    if (width_ != 0 && next_ == block_end_) {
+        const std::size_t cells = (kFirstRows << blocks_.size()) * width_;
+        next_ = blocks_.emplace_back(std::make_unique_for_overwrite<Packed[]>(cells)).get();
+        block_end_ = next_ + cells;
+        bytes_ += cells * sizeof(Packed);
     }
+    ++rows_;
+    for (const std::uint32_t i : used_) *next_++ = pack(i < values.size() ? values[i] : Value());
 }
 
 std::size_t RowStore::bytes() const {
-    std::size_t bytes = cells_.capacity() * sizeof(Packed) + arena_.capacity();
+    std::size_t bytes = bytes_;
     for (const Index& index : indices_) bytes += index.sorted.capacity() * sizeof(index.sorted[0]);
     return bytes;
-}
-
-Cell RowStore::at(std::size_t row, std::size_t column) const {
-    if (column >= slots_.size() || slots_[column] == kUnused) return {};
-    const Packed& packed = cells_[row * width_ + slots_[column]];
-    Cell cell{packed.kind, static_cast<std::int64_t>(packed.bits), 0, {}};
-    if (packed.kind == Cell::Kind::real) cell.real = std::bit_cast<double>(packed.bits);
-    if (packed.kind == Cell::Kind::text) cell.text = std::string_view(arena_).substr(packed.bits, packed.size);
-    return cell;
 }
 
 const RowStore::Index& RowStore::index_of(std::size_t column) {

@@ -1,7 +1,9 @@
-// The rows of one reading of one table, kept compactly until the statement ends: 16 bytes a value, texts in one arena. Columns that the
-// statement does not use are not kept. Equal values of a column are found through an index that is built at its first use.
+// The rows of one reading of one table, kept compactly until the statement ends: 16 bytes a value, texts beside them. Columns that the
+// statement does not use are not kept. What is kept stays where it is: it is never copied to grow. Equal values of a column are found through
+// an index that is built at its first use.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -37,26 +39,57 @@ public:
     [[nodiscard]] std::vector<std::uint32_t> equal(std::size_t column, const Value& value);
 
 private:
-    struct Packed {
-        std::uint64_t bits = 0;  // the value, or where its text begins in the arena
-        std::uint32_t size = 0;  // of a text
-        Cell::Kind kind = Cell::Kind::null;
+    struct Packed {  // nothing is set to begin with: they are made in large numbers
+        union {
+            std::int64_t integer;
+            double real;
+            const char* text;
+        };
+        std::uint32_t size;  // of a text
+        Cell::Kind kind;
     };
+    static_assert(sizeof(Packed) == 16);
     struct Index {
         std::size_t column;
         std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted;  // (hash of the value, row)
     };
     static constexpr std::uint32_t kUnused = ~std::uint32_t{0};
 
+    // Block k has room for kFirstRows << k rows.
+    static constexpr std::size_t kFirstRows = 16;
+    [[nodiscard]] const Packed* cells_of(std::size_t row) const {
+        const std::size_t counted = row + kFirstRows;
+        const auto block = static_cast<std::size_t>(std::bit_width(counted) - std::bit_width(kFirstRows));
+        return blocks_[block].get() + (counted - (kFirstRows << block)) * width_;
+    }
     [[nodiscard]] Packed pack(const Value& value);
+    [[nodiscard]] const char* keep(std::string_view text);
     [[nodiscard]] const Index& index_of(std::size_t column);
 
     std::vector<std::uint32_t> slots_;  // of each column, its place in a row; kUnused
+    std::vector<std::uint32_t> used_;   // the columns that have one, in order
     std::size_t width_ = 0;
     std::size_t rows_ = 0;
-    std::vector<Packed> cells_;
-    std::string arena_;
+    std::size_t bytes_ = 0;  // of blocks and texts
+    std::vector<std::unique_ptr<Packed[]>> blocks_;
+    Packed* next_ = nullptr;  // where the next row goes, and where its block ends
+    Packed* block_end_ = nullptr;
+    std::vector<std::unique_ptr<char[]>> texts_;
+    char* text_ = nullptr;  // where the next text goes
+    std::size_t text_left_ = 0, text_block_ = 0;
     std::vector<Index> indices_;
 };
+
+inline Cell RowStore::at(std::size_t row, std::size_t column) const {
+    if (column >= slots_.size() || slots_[column] == kUnused) return {};
+    const Packed& packed = cells_of(row)[slots_[column]];
+    switch (packed.kind) {
+        case Cell::Kind::null: break;
+        case Cell::Kind::integer: return {Cell::Kind::integer, packed.integer, 0, {}};
+        case Cell::Kind::real: return {Cell::Kind::real, 0, packed.real, {}};
+        case Cell::Kind::text: return {Cell::Kind::text, 0, 0, {packed.text, packed.size}};
+    }
+    return {};
+}
 
 }  // namespace vitrine::sql
