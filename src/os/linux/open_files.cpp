@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "os/linux/past_caches.h"
+
 namespace vitrine::linux_os {
 namespace {
 
@@ -45,6 +47,10 @@ struct OpenFiles::Table {
     std::uint32_t slots = 0;
     Gva files, open, close;
 };
+
+OpenFiles OpenFiles::of_guest(const LinuxGuest& guest, const Members& members) {
+    return {guest.space(), members, past_caches(guest), [&guest] { guest.new_generation(); }};
+}
 
 std::optional<Gva> OpenFiles::inode(Gva file) const { return read_.target(file, kInode); }
 
@@ -120,14 +126,21 @@ OpenFileList OpenFiles::of(Gva files_struct, WalkBudget budget) const {
         list.report.retries = attempt;
         read_slots(*table, budget, list);
         list.report.nodes = list.files.size();
-        // A running guest puts a larger table in its place, and gives the old one's memory to somebody else.
-        if (read_.target(files_struct, kFdt) == at) return list;
+        if (!is_replaced(files_struct, *at)) return list;
         if (attempt + 1 == kAttempts) {
             list.report.end = WalkEnd::inconsistent;
             list.report.last_address = at->value;
             return list;
         }
+        forget_();
     }
+}
+
+// A running guest puts a larger table in its place, and gives the old one's memory to somebody else.
+bool OpenFiles::is_replaced(Gva files_struct, Gva table) const {
+    if (!fresh_) return false;
+    const auto now = fresh_->read_pointer(read_.address(files_struct, kFdt));
+    return !now || *now != table;
 }
 
 }  // namespace vitrine::linux_os

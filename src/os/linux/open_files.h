@@ -1,13 +1,15 @@
 // The open files of a process: files_struct, its table of descriptors, and the struct file behind each (fs/file.c).
 //
 //   const Members& members = *VITRINE_TRY(guest.members(kOpenFileNeeds));
-//   const OpenFiles open_files(guest.space(), members);
+//   const OpenFiles open_files = OpenFiles::of_guest(guest, members);
 //   const OpenFileList list = open_files.of_task(task, context.budget);
 //   for (const OpenFile& open : list.files) ...
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "os/linux/member_reader.h"
@@ -36,8 +38,13 @@ struct OpenFileList {
 
 class OpenFiles {
 public:
-    // Both outlive it. `members`: kOpenFileNeeds resolved.
-    OpenFiles(const AddressSpace& space, const Members& members) : read_(space, members) {}
+    // All outlive it. `members`: kOpenFileNeeds resolved.
+    [[nodiscard]] static OpenFiles of_guest(const LinuxGuest& guest, const Members& members);
+    // `fresh`: the same addresses read past all caches, where memory may change meanwhile; `forget` empties the caches behind `space`.
+    OpenFiles(
+        const AddressSpace& space, const Members& members, std::optional<AddressSpace> fresh = std::nullopt,
+        std::function<void()> forget = [] {})
+        : read_(space, members), fresh_(std::move(fresh)), forget_(std::move(forget)) {}
 
     // As /proc/PID/fd lists them: of this task's own table; that of a process is its leader's. Empty when the task has none: it is ending.
     [[nodiscard]] OpenFileList of_task(const TaskView& task, WalkBudget budget) const;
@@ -56,7 +63,11 @@ private:
     [[nodiscard]] std::optional<Table> read_table(Gva at) const;
     void read_slots(const Table& table, WalkBudget budget, OpenFileList& list) const;
 
+    [[nodiscard]] bool is_replaced(Gva files_struct, Gva table) const;
+
     MemberReader read_;
+    std::optional<AddressSpace> fresh_;
+    std::function<void()> forget_;
 };
 
 }  // namespace vitrine::linux_os

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "os/linux/find/prove.h"
+#include "os/linux/past_caches.h"
 #include "os/linux/task_list.h"
 
 namespace vitrine::linux_os {
@@ -17,9 +18,7 @@ constexpr unsigned kMostWaits = 40;  // of one table: a hostile guest can make e
 }  // namespace
 
 TaskWatch::TaskWatch(const LinuxGuest& guest, const std::vector<TaskKey>& tasks, FieldId link)
-    : guest_(guest), tasks_(tasks), link_(link) {
-    if (guest.machine().is_live()) fresh_.emplace(guest.machine().memory(), guest.space().mode(), guest.space().root());
-}
+    : guest_(guest), tasks_(tasks), link_(link), fresh_(past_caches(guest)) {}
 
 // A task that was taken off by list_del_rcu() keeps its own links for those who stand on it; its neighbours' links are what counts.
 bool TaskWatch::is_off_list(const TaskKey& key) const {

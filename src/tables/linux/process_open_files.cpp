@@ -146,7 +146,7 @@ public:
              const Members& special)
         : layout_(guest.layout()),
           context_(context),
-          open_files_(guest.space(), open),
+          open_files_(OpenFiles::of_guest(guest, open)),
           read_(guest.space(), details),
           paths_(guest.space(), guest.layout(), &special),
           deadline_(context.budget.time) {}

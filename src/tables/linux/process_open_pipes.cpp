@@ -151,7 +151,7 @@ private:
 class Pipes {
 public:
     Pipes(LinuxGuest& guest, QueryContext& context, const Members& open, const Members& members)
-        : context_(context), open_files_(guest.space(), open), read_(guest.space(), members) {}
+        : context_(context), open_files_(OpenFiles::of_guest(guest, open)), read_(guest.space(), members) {}
 
     // Gives each end that the process has open.
     bool collect(const TaskKey& key, const TaskView& task, RowSink& rows) {

@@ -70,6 +70,7 @@ struct Walk {
     TaskWatch& watch;
     Warnings& warnings;
     ProcessVisitor visit;
+    ProcessKept kept;
 
     // False: the sink wants no more.
     bool one(TaskKey key, OneProcess& rows) const {
@@ -97,6 +98,7 @@ struct Walk {
                 return rows.going();
             }
         }
+        kept();
         return rows.pass_on() && going;
     }
 };
@@ -110,7 +112,7 @@ void Warnings::tell(std::string text, Gva address) {
 }
 
 Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
-                                    std::string_view table, ProcessVisitor visit) {
+                                    std::string_view table, ProcessVisitor visit, ProcessKept kept) {
     const auto pid = context.wanted_integer(pid_column);
     if (pid && !std::in_range<std::int32_t>(*pid)) return WalkReport{};
     TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
@@ -119,7 +121,7 @@ Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, Ro
     Warnings warnings(sink, table);
     Deadline deadline(context.budget.time);
     OneProcess rows(sink, warnings, watch.runs(), deadline);
-    const Walk walk{guest, watch, warnings, visit};
+    const Walk walk{guest, watch, warnings, visit, kept};
     for (const TaskKey& key : snapshot.tasks) {
         if (deadline.passed_now()) {
             snapshot.report.end = WalkEnd::budget;

@@ -14,12 +14,15 @@
 namespace vitrine::tables {
 
 using ProcessVisitor = FunctionRef<bool(const TaskKey&, const linux_os::TaskView&, RowSink&)>;
+// What `visit` gave of the process that it was last called for was passed on; it is not called for one whose rows were dropped.
+using ProcessKept = FunctionRef<void()>;
+inline constexpr auto nothing_to_do = [] {};
 
 // `pid_column`: the column that holds the process id; context.wanted_integer(pid_column) selects one. `visit` may be called again for a
 // process that changed meanwhile: what it gave before is then dropped (but for a process with more than 16,384 rows, which is read once). Of a process that cannot be read there is a diagnostic. The walk is
 // bounded by context.budget, time included.
 Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
-                                    std::string_view table, ProcessVisitor visit);
+                                    std::string_view table, ProcessVisitor visit, ProcessKept kept = nothing_to_do);
 
 // At most 1,000 warnings of one table: a hostile guest can make every row worth one.
 class Warnings {

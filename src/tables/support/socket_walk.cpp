@@ -1,7 +1,6 @@
 #include "tables/support/socket_walk.h"
 
 #include <algorithm>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -47,7 +46,7 @@ public:
     SocketWalk(SocketReader& reader, const Members& file_members, QueryContext& context, RowSink& sink,
                const SocketQuery& query, SocketVisitor visit)
         : reader_(reader),
-          open_files_(reader.guest().space(), file_members),
+          open_files_(OpenFiles::of_guest(reader.guest(), file_members)),
           context_(context),
           sink_(sink),
           query_(query),
@@ -68,9 +67,10 @@ public:
             sockets_ = std::move(tables.sockets);
             tables_known_ = true;
         }
-        WalkReport report = VITRINE_TRY(for_each_process(reader_.guest(), context_, sink_, query_.pid, query_.table,
-                                                         [&](const TaskKey& key, const linux_os::TaskView& task,
-                                                             RowSink& rows) { return process(key, task, rows); }));
+        WalkReport report = VITRINE_TRY(for_each_process(
+            reader_.guest(), context_, sink_, query_.pid, query_.table,
+            [&](const TaskKey& key, const linux_os::TaskView& task, RowSink& rows) { return process(key, task, rows); },
+            [&] { held_.insert(of_this_process_.begin(), of_this_process_.end()); }));
         if (report.end != WalkEnd::stopped && !of_processes_only_) report.end = rest(report.end);
         for (const std::string& problem : reader_.problems()) warnings_.tell(problem);
         if (report.end == WalkEnd::complete) {
@@ -81,18 +81,15 @@ public:
     }
 
 private:
-    struct Tabled {
-        bool held = false;
-    };
-
     SocketTables look_at_tables() {
         reader_.guest().new_generation();
         SocketTables tables = walk_socket_tables(reader_, context_.budget);
-        for (const TabledSocket& socket : tables.sockets) tabled_.emplace(socket.sock, Tabled{});
+        for (const TabledSocket& socket : tables.sockets) tabled_.insert(socket.sock);
         return tables;
     }
 
     bool process(const TaskKey& key, const linux_os::TaskView& task, RowSink& rows) {
+        of_this_process_.clear();
         const OpenFileList list = open_files_.of_task(task, context_.budget);
         for (const OpenFile& open : list.files) {
             if (wanted_fd_ && *wanted_fd_ != open.fd) continue;
@@ -107,10 +104,9 @@ private:
                      *socket);
                 continue;
             }
-            const auto known = tabled_.find(record->sock);
-            if (known != tabled_.end()) known->second.held = true;
+            of_this_process_.push_back(record->sock);
             const bool is_known = tables_known_ && look == Look::settled;
-            if (!visit_(*record, {key.tgid, open.fd, known != tabled_.end(), is_known}, rows)) return false;
+            if (!visit_(*record, {key.tgid, open.fd, tabled_.contains(record->sock), is_known}, rows)) return false;
         }
         if (list.report.end != WalkEnd::complete)
             tell(rows, fmt::format("pid {}: the table of descriptors: {}", key.tgid, to_string(list.report.end)),
@@ -165,7 +161,7 @@ private:
             for (const TabledSocket& socket : look_at_tables().sockets) still.insert(socket.sock);
         }
         for (const TabledSocket& socket : sockets_) {
-            if (tabled_.at(socket.sock).held || (runs_ && !still.contains(socket.sock))) continue;
+            if (held_.contains(socket.sock) || (runs_ && !still.contains(socket.sock))) continue;
             if (deadline.passed()) return WalkEnd::budget;
             const auto record = reader_.read(socket.sock, socket.from_tcp_table);
             if (!record) {
@@ -192,7 +188,9 @@ private:
     bool tables_known_ = false;
     Deadline looks_;  // for looking at the tables again
     std::vector<TabledSocket> sockets_;
-    std::unordered_map<Gva, Tabled> tabled_;
+    std::unordered_set<Gva> tabled_;
+    std::vector<Gva> of_this_process_;
+    std::unordered_set<Gva> held_;  // by processes whose rows were passed on
 };
 
 }  // namespace
