@@ -15,7 +15,7 @@ WORK = BUILD / "fuzz"
 INPUT_SECONDS, MEMORY_MIB = 20, 2048
 # Without a word libFuzzer makes inputs no longer than the longest seed: too short for what takes longer the larger it is.
 LONGEST_INPUT = {"btf": 1 << 20, "kallsyms": 1 << 20, "elf_core": 1 << 20, "profile_cache": 1 << 18,
-                 "attach": 4096}
+                 "attach": 4096, "sql": 4096}
 SANITIZERS = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1",
               "UBSAN_OPTIONS": "print_stacktrace=1"}
 

@@ -113,8 +113,8 @@ OrExit<std::unique_ptr<Guest>> read_guest(Session& session, Machine& machine, Re
     auto guest = attach_anew(session, recorder);
     if (!guest) return guest;
     if (auto asked = ask_all(session, **guest, all); !asked) return tl::make_unexpected(asked.error());
-    if (auto alive = machine.check_alive(); !alive)
-        return tl::make_unexpected(session.fail(alive.error(), Phase::query));
+    // Rebooted meanwhile, it would be a bit of one boot and a bit of the other.
+    if (auto same = (*guest)->verify(); !same) return tl::make_unexpected(session.fail(same.error(), Phase::query));
     if (scope) {
         const auto took = scope->end();
         if (!took) return tl::make_unexpected(session.fail(took.error(), Phase::query));

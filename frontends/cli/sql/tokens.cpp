@@ -65,44 +65,54 @@ SqlToken token_at(std::string_view sql, std::size_t begin) {
     return {kind, sql.substr(begin, extent.end - begin), begin, extent.open};
 }
 
+// The first token that begins at `at` or behind it.
+std::optional<SqlToken> next_token(std::string_view sql, std::size_t at) {
+    while (at < sql.size() && is_space(sql[at])) ++at;
+    return at < sql.size() ? std::optional(token_at(sql, at)) : std::nullopt;
+}
+
+std::size_t end_of(const SqlToken& token) { return token.begin + token.text.size(); }
+
+bool is_semicolon(const SqlToken& token) { return token.kind == SqlTokenKind::symbol && token.text == ";"; }
+
+bool says_nothing(const SqlToken& token) { return token.kind == SqlTokenKind::comment || is_semicolon(token); }
+
 }  // namespace
 
 std::vector<SqlToken> sql_tokens(std::string_view sql) {
     std::vector<SqlToken> tokens;
-    for (std::size_t at = 0; at < sql.size();) {
-        if (is_space(sql[at])) {
-            ++at;
-            continue;
-        }
-        tokens.push_back(token_at(sql, at));
-        at += tokens.back().text.size();
-    }
+    for (auto token = next_token(sql, 0); token; token = next_token(sql, end_of(*token))) tokens.push_back(*token);
     return tokens;
 }
 
 bool is_blank_sql(std::string_view sql) {
-    const auto tokens = sql_tokens(sql);
-    return std::all_of(tokens.begin(), tokens.end(),
-                       [](const SqlToken& token) { return token.kind == SqlTokenKind::comment || token.text == ";"; });
+    auto token = next_token(sql, 0);
+    while (token && says_nothing(*token)) token = next_token(sql, end_of(*token));
+    return !token;
 }
 
+// A file of many statements is taken apart one by one: nothing here looks further than the next of them.
 std::optional<std::string> take_statement(std::string& text) {
     std::size_t begin = 0;  // of the statement: empty ones are passed over
+    bool blank = true;
+    bool open = false;
     std::optional<std::string> statement;
-    for (const SqlToken& token : sql_tokens(text)) {
-        if (token.kind != SqlTokenKind::symbol || token.text != ";") continue;
-        const std::size_t end = token.begin + 1;
-        std::string candidate = text.substr(begin, end - begin);
-        if (is_blank_sql(candidate)) {
+    for (auto token = next_token(text, 0); token; token = next_token(text, end_of(*token))) {
+        blank = blank && says_nothing(*token);
+        open = token->open;
+        if (!is_semicolon(*token)) continue;
+        const std::size_t end = end_of(*token);
+        if (blank) {
             begin = end;
-        } else if (is_complete_statement(candidate)) {
+        } else if (std::string candidate = text.substr(begin, end - begin); is_complete_statement(candidate)) {
             statement = std::move(candidate);
             begin = end;
             break;
         }
     }
     text.erase(0, begin);
-    if (is_blank_sql(text) && (sql_tokens(text).empty() || !sql_tokens(text).back().open)) text.clear();
+    // A comment that is open may go on in the next line.
+    if (!statement && blank && !open) text.clear();
     return statement;
 }
 

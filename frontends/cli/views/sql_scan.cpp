@@ -4,63 +4,32 @@
 
 #include <algorithm>
 
+#include "sql/tokens.h"
+
 namespace vitrine::cli {
-namespace {
-
-bool is_word_byte(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x80 || c == '_' || c == '$' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-           (c >= 'A' && c <= 'Z');
-}
-
-// The end of what begins at `at` and ends with `close`; a doubled quote stands for itself. npos: it does not end.
-std::size_t end_of_quoted(std::string_view sql, std::size_t at, char close) {
-    for (std::size_t i = at + 1; i < sql.size(); ++i) {
-        if (sql[i] != close) continue;
-        if (close != ']' && i + 1 < sql.size() && sql[i + 1] == close) {
-            ++i;
-            continue;
-        }
-        return i + 1;
-    }
-    return std::string_view::npos;
-}
-
-// The end of a comment; `at` if there is none.
-std::size_t end_of_comment(std::string_view sql, std::size_t at) {
-    if (sql.substr(at, 2) == "--") return std::min(sql.find('\n', at), sql.size());
-    if (sql.substr(at, 2) != "/*") return at;
-    const auto end = sql.find("*/", at + 2);
-    return end == std::string_view::npos ? end : end + 2;
-}
-
-}  // namespace
-
 SqlScan scan_sql(std::string_view sql) {
     SqlScan scan;
-    for (std::size_t at = 0; at < sql.size();) {
-        const char c = sql[at];
-        std::size_t end = end_of_comment(sql, at);
-        if (end == at && (c == '\'' || c == '"' || c == '`' || c == '[')) {
-            end = end_of_quoted(sql, at, c == '[' ? ']' : c);
-            scan.pieces.push_back({SqlPiece::Kind::quoted, sql.substr(at, end - at), at});
-        } else if (end == at && c == ':' && at + 1 < sql.size() && is_word_byte(sql[at + 1])) {
-            end = at + 1;
-            while (end < sql.size() && is_word_byte(sql[end])) ++end;
-            scan.pieces.push_back({SqlPiece::Kind::parameter, sql.substr(at + 1, end - at - 1), at});
-        } else if (end == at && is_word_byte(c)) {
-            while (end < sql.size() && is_word_byte(sql[end])) ++end;
-            scan.pieces.push_back({SqlPiece::Kind::word, sql.substr(at, end - at), at});
-        } else if (end == at) {
-            end = at + 1;
-            if (c != ' ' && c != '\t' && c != '\n' && c != '\r')
-                scan.pieces.push_back({SqlPiece::Kind::sign, sql.substr(at, 1), at});
-        }
-        if (end == std::string_view::npos) {
-            scan.unended = at;
+    const std::vector<SqlToken> tokens = sql_tokens(sql);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const SqlToken& token = tokens[i];
+        const SqlToken* next = i + 1 < tokens.size() ? &tokens[i + 1] : nullptr;
+        const auto is_word = [](SqlTokenKind kind) {
+            return kind == SqlTokenKind::word || kind == SqlTokenKind::number;
+        };
+        if (token.open && !token.text.starts_with("--")) {
+            scan.unended = token.begin;
             return scan;
         }
-        at = end;
+        if (token.kind == SqlTokenKind::comment) continue;
+        if (token.text == ":" && next != nullptr && is_word(next->kind) && next->begin == token.begin + 1) {
+            scan.pieces.push_back({SqlPiece::Kind::parameter, next->text, token.begin});
+            ++i;
+        } else if (token.kind == SqlTokenKind::symbol) {
+            scan.pieces.push_back({SqlPiece::Kind::sign, token.text, token.begin});
+        } else {
+            scan.pieces.push_back(
+                {is_word(token.kind) ? SqlPiece::Kind::word : SqlPiece::Kind::quoted, token.text, token.begin});
+        }
     }
     return scan;
 }
