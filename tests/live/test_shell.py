@@ -160,6 +160,20 @@ def test_ctrl_c_stops_the_statement_and_not_the_shell(shell):
 
 
 @image_of_61
+def test_ctrl_c_ends_the_reading_of_a_pipe_that_has_no_more(shell, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    shell.type(f".read {pipe}\r")
+    with open(pipe, "w", encoding="ascii") as writer:
+        writer.write("SELECT 40 + 2;\n")
+        writer.flush()
+        shell.expect(b"42")
+        shell.type("\x03")
+        shell.expect(PROMPT, timeout=5)
+    assert b"43" in shell.ask("SELECT 40 + 3;")
+
+
+@image_of_61
 def test_text_of_the_guest_is_harmless(shell):
     shell.ask(".mode line")
     answer = shell.ask("SELECT name || char(27) || '[31m' AS n FROM processes WHERE pid = 1;")

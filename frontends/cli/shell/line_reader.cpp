@@ -1,11 +1,31 @@
 #include "shell/line_reader.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 
+#include "app/interrupt.h"
+
 namespace vitrine::cli {
+namespace {
+
+// Until there is something to read, or the end; false at Ctrl-C, also if that came before: none is lost in between.
+bool wait_for_input(int fd) {
+    sigset_t held;
+    sigset_t before;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+    pollfd input{fd, POLLIN, 0};
+    while (!interrupted() && ppoll(&input, 1, nullptr, &before) < 0 && errno == EINTR) continue;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return !interrupted();
+}
+
+}  // namespace
 
 LineEnd FileLines::read(std::string_view, std::string& line) {
     std::size_t searched = 0;
@@ -18,6 +38,7 @@ LineEnd FileLines::read(std::string_view, std::string& line) {
         }
         if (ended_) return LineEnd::end;
         searched = buffer_.size();
+        if (!wait_for_input(fd_)) return LineEnd::interrupted;  // a pipe may never have more
         std::array<char, 65536> part;
         const ssize_t got = ::read(fd_, part.data(), part.size());
         if (got > 0) buffer_.append(part.data(), static_cast<std::size_t>(got));

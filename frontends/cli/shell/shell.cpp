@@ -62,6 +62,7 @@ public:
             std::string line;
             const LineEnd end = lines_.read(pending_, line);
             if (end == LineEnd::interrupted) {
+                if (!state_.interactive) return kExitInterrupted;  // a file that is .read: all of it is given up
                 forget_interrupt();
                 pending_.clear();
                 continue;
