@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
+
 #include "os/linux/mount_namespace.h"
 #include "os/linux/open_files.h"
 #include "os/linux/rb_walk.h"
