@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,11 +19,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "os/linux/find/prove.h"
 #include "os/linux/module_btf.h"
 #include "support/synthetic_guest.h"
+#include "support/vector_store.h"
 #include "vitrine/guest/linux_guest.h"
 #include "vitrine/query/table.h"
 

@@ -3,6 +3,7 @@
 //
 // Input: mode, root page, 8 addresses, then the memory, from its first page on.
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>

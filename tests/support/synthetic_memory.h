@@ -1,10 +1,8 @@
 // Guest-physical memory made by a test: sparse 4 KiB pages that exist once something was written to them, in given ranges.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -25,25 +23,9 @@ public:
     [[nodiscard]] AccessMethod method() const override { return AccessMethod::synthetic; }
     void new_generation() override { ++generations; }
 
-    Result<void> read(std::span<ReadOp> ops) override {
-        ++calls;
-        if (gone) return Error::make(Errc::stale, Origin::source, "synthetic memory");
-        for (ReadOp& op : ops) {
-            ++operations;
-            op.ok = copy(op.address.value, op.out);
-            if (!op.ok) op.status = Errc::fault;
-        }
-        return {};
-    }
+    Result<void> read(std::span<ReadOp> ops) override;
 
-    void write(Gpa address, std::span<const std::byte> bytes) {
-        for (std::size_t i = 0; i < bytes.size(); ++i) {
-            const std::uint64_t at = address.value + i;
-            auto& page = pages_[at / kPageSize];
-            if (!page) page = std::make_unique<std::byte[]>(kPageSize);
-            page[at % kPageSize] = bytes[i];
-        }
-    }
+    void write(Gpa address, std::span<const std::byte> bytes);
     template <GuestScalar T>
     void write_value(Gpa address, T value) {
         write(address, std::as_bytes(std::span<const T, 1>(&value, 1)));
@@ -56,26 +38,8 @@ public:
     bool gone = false;  // read() fails as if the monitor had ended
 
 private:
-    bool copy(std::uint64_t address, std::span<std::byte> out) const {
-        for (std::size_t done = 0; done < out.size();) {
-            const std::uint64_t at = address + done;
-            const MemoryRange* range = find(at);
-            if (range == nullptr) return false;
-            std::uint64_t take = kPageSize - at % kPageSize;
-            take = std::min<std::uint64_t>({take, out.size() - done, range->size - (at - range->start.value)});
-            const auto page = pages_.find(at / kPageSize);
-            if (page == pages_.end()) std::memset(out.data() + done, 0, take);
-            else std::memcpy(out.data() + done, page->second.get() + at % kPageSize, take);
-            done += take;
-        }
-        return true;
-    }
-    [[nodiscard]] const MemoryRange* find(std::uint64_t address) const {
-        for (const MemoryRange& range : ranges_) {
-            if (address - range.start.value < range.size) return &range;
-        }
-        return nullptr;
-    }
+    bool copy(std::uint64_t address, std::span<std::byte> out) const;
+    [[nodiscard]] const MemoryRange* find(std::uint64_t address) const;
 
     std::vector<MemoryRange> ranges_;
     std::unordered_map<std::uint64_t, std::unique_ptr<std::byte[]>> pages_;

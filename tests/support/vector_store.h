@@ -1,11 +1,9 @@
 // A RamStore over bytes in this process, with or without a mapping, with holes that a test can set.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <utility>
 #include <vector>
@@ -21,30 +19,9 @@ public:
 
     [[nodiscard]] std::uint64_t size() const override { return bytes.size(); }
     [[nodiscard]] AccessMethod method() const override { return AccessMethod::synthetic; }
-    Result<void> read(std::span<StoreReadOp> ops) override {
-        ++calls;
-        operations += ops.size();
-        for (StoreReadOp& op : ops) {
-            op.ok = op.offset <= bytes.size() && bytes.size() - op.offset >= op.out.size();
-            op.status = Errc::out_of_range;
-            if (op.ok && !op.out.empty()) std::memcpy(op.out.data(), bytes.data() + op.offset, op.out.size());
-        }
-        return {};
-    }
-    [[nodiscard]] std::vector<StoreRange> populated(StoreRange within) override {
-        if (parts.empty()) return {within};
-        std::vector<StoreRange> found;
-        for (const StoreRange& part : parts) {
-            const std::uint64_t low = std::max(part.offset, within.offset);
-            const std::uint64_t high = std::min(part.offset + part.size, within.offset + within.size);
-            if (low < high) found.push_back({low, high - low});
-        }
-        return found;
-    }
-    [[nodiscard]] Mapping mapping() const override {
-        if (!is_mapped) return {};
-        return {bytes.data(), present.empty() ? nullptr : present.data(), &tainted};
-    }
+    Result<void> read(std::span<StoreReadOp> ops) override;
+    [[nodiscard]] std::vector<StoreRange> populated(StoreRange within) override;
+    [[nodiscard]] Mapping mapping() const override;
     void new_generation() override { ++generations; }
 
     std::vector<std::byte> bytes;

@@ -1,5 +1,9 @@
 // Which kernel is chosen, and what is said about it.
-#include "guest_test_support.h"
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

@@ -1,7 +1,10 @@
 // Which block of memory is which, where only the guest can tell.
 #include "os/linux/find/candidate_layouts.h"
 
-#include "guest_test_support.h"
+#include <gmock/gmock.h>
+
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

@@ -1,7 +1,16 @@
 // Reads that fail, memory that changes between two reads, machines that end: errors or fewer rows, never rows with invented values.
-#include <set>
+#include <fmt/format.h>
 
-#include "guest_test_support.h"
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <variant>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

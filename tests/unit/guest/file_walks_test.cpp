@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
+
 #include "file_walks.h"
 #include "os/linux/mount_namespace.h"
 #include "os/linux/rb_walk.h"

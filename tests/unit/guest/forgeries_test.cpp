@@ -1,6 +1,15 @@
 // Memory full of what looks like a kernel and is none, as a process without any rights can make it: the kernel behind it is found
 // all the same, or the answer says that the search was given up.
-#include "guest_test_support.h"
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <functional>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

@@ -7,10 +7,15 @@
 //   expect.rows       exact (default): processes and modules equal what was made; any
 //   expect.types      BTF (default), recovered
 //   expect.diagnostic a part of what is said besides the rows
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
 #include <fstream>
+#include <map>
 #include <sstream>
 
-#include "guest_test_support.h"
+#include "support/guest_test_support.h"
 #include "support/synthetic_guest_text.h"
 
 namespace vitrine::test {

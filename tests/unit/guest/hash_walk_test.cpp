@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "support/page_table_builder.h"
 #include "support/synthetic_memory.h"
 #include "vitrine/types/catalog_builder.h"

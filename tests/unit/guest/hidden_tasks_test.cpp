@@ -1,7 +1,17 @@
 // Tasks of a running guest that look as if they had ended: left out only if they really are off their list.
-#include <limits>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 
-#include "guest_test_support.h"
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <tuple>
+
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

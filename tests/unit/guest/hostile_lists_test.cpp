@@ -1,6 +1,10 @@
 // Lists that are far longer than memory could hold if they were honest, and tables that hold more than is reasonable.
-#include "guest_test_support.h"
+#include <algorithm>
+#include <chrono>
+#include <functional>
+
 #include "os/linux/module_btf.h"
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

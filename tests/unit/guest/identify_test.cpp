@@ -1,7 +1,10 @@
 // What lives at an address, of a made-up guest whose pages and slabs the test writes itself.
 #include "vitrine/guest/identify.h"
 
-#include "guest_test_support.h"
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine {
 namespace {

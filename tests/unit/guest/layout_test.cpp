@@ -1,8 +1,8 @@
 // A member counts only if it is what its bytes are taken for.
 #include "os/linux/layout.h"
 
-#include "guest_test_support.h"
 #include "support/btf_writer.h"
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

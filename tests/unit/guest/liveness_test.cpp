@@ -1,8 +1,13 @@
 // A kernel that lies whole in memory, and whether it runs: what the vCPUs say, and what a clock says where they cannot be asked.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <stdexcept>
 #include <thread>
 
-#include "guest_test_support.h"
 #include "os/linux/find/liveness.h"
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "os/linux/maple_tree.h"
 #include "os/linux/vma_list.h"
 #include "support/btf_writer.h"

@@ -1,9 +1,16 @@
 // Types of modules out of a list that a guest may have forged: what is given is what is there, the rest is named, and neither
 // costs more than a real kernel's could.
 #include "os/linux/module_btf.h"
-#include "guest_test_support.h"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <cstring>
+
 #include "os/linux/module_type_cache.h"
 #include "support/btf_writer.h"
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

@@ -1,6 +1,12 @@
 // Names of directory entries that no lookup can have made, and those of objects that are in no directory.
 #include "os/linux/path.h"
-#include "guest_test_support.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <stdexcept>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

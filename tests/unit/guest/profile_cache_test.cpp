@@ -1,14 +1,18 @@
 // The cache of decoded kernels: never trusted as such, never in the way.
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <fstream>
+#include <random>
 #include <sstream>
+#include <stdexcept>
 
-#include "guest_test_support.h"
 #include "os/linux/profile_cache.h"
 #include "os/linux/profile_hash.h"
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

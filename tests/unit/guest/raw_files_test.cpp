@@ -1,5 +1,7 @@
 // Raw files in block order: the file does not tell where the hole below 4 GiB begins, the guest's own memory does.
-#include "guest_test_support.h"
+#include <fmt/format.h>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <fstream>
+#include <map>
 #include <random>
 
-#include "guest_test_support.h"
+#include "support/guest_test_support.h"
 #include "vitrine/machine/recorder.h"
 
 namespace vitrine::test {

@@ -1,5 +1,9 @@
 // Is it still the guest that was attached to? A running machine may reboot between two questions.
-#include "guest_test_support.h"
+#include <algorithm>
+#include <stdexcept>
+
+#include "support/guest_test_support.h"
+#include "support/vector_store.h"
 
 namespace vitrine::test {
 namespace {

@@ -1,7 +1,11 @@
 // A guest whose kernel carries no types, looked into with a vmlinux that has debug information: as good as its BTF would be.
-#include <cstdlib>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 
-#include "guest_test_support.h"
+#include <cstdlib>
+#include <fstream>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

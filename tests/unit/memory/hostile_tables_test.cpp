@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <cstring>
 
 #include "support/page_table_builder.h"
 #include "support/vector_store.h"

@@ -1,6 +1,8 @@
 // Physical memory: defaults, layouts over stores, the page cache.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 #include <random>
 

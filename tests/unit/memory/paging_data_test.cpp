@@ -1,10 +1,12 @@
 // Runs the page tables of tests/data/paging (the README there says what the lines mean), over two kinds of memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "support/page_table_builder.h"
 #include "support/vector_store.h"
 #include "vitrine/memory/address_space.h"

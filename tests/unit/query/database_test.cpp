@@ -1,9 +1,12 @@
 // The SQL engine against the tables it stands on, and against what a hostile or careless statement may try.
 #include "vitrine/query/database.h"
 
+#include <array>
+#include <chrono>
 #include <thread>
+#include <variant>
 
-#include "../guest/guest_test_support.h"
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

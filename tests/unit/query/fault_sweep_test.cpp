@@ -1,6 +1,13 @@
 // Every table of a guest whose memory fails, or changes while it is read: it ends, and what is missing is said.
 #include "support/fault_sweep.h"
-#include "../guest/guest_test_support.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <map>
+#include <stdexcept>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

@@ -1,5 +1,7 @@
 // An index column gives exactly the rows that reading all and dropping the others gives; and the tables whose rows come from user memory.
-#include "../guest/guest_test_support.h"
+#include <variant>
+
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

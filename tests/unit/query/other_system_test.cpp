@@ -1,7 +1,11 @@
 // Another operating system fits in beside Linux: a 32-bit guest, with or without PAE, UTF-16 names, types from another source.
 #include "support/other_system.h"
 
-#include "../guest/guest_test_support.h"
+#include <array>
+#include <variant>
+
+#include "support/guest_test_support.h"
+#include "vitrine/base/text.h"
 #include "vitrine/query/database.h"
 
 namespace vitrine::test {

@@ -1,7 +1,10 @@
 // Every table: its description, and that its rows are as it describes them.
+#include <array>
+#include <chrono>
 #include <set>
+#include <variant>
 
-#include "../guest/guest_test_support.h"
+#include "support/guest_test_support.h"
 
 namespace vitrine::test {
 namespace {

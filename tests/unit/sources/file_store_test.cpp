@@ -8,9 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstring>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "support/temp_file.h"

@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <tuple>
 
 #include "sources/recorded/recorded_store.h"
 #include "support/temp_file.h"

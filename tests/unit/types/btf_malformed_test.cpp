@@ -1,6 +1,9 @@
 // Every damage to a small blob: it is refused or harmless, never a crash. Run with the sanitizers to mean anything.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <iterator>
+
 #include "sample_btf.h"
 #include "vitrine/types/catalog.h"
 

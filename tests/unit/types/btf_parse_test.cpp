@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "sample_btf.h"
 #include "vitrine/types/catalog.h"
 

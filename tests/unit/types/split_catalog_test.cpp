@@ -1,6 +1,7 @@
 // A split catalog shares its base, and answers as one catalog of both would.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <set>
 #include <string>
 #include <tuple>
