@@ -1,0 +1,160 @@
+"""Guests, one or several that are asked together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Union, overload
+
+from . import _facts, _native
+from ._address import Address
+from ._errors import NotFoundError
+from ._object import Object
+from ._result import Result, row_class
+
+
+class _Session:
+    """What one guest and several have in common."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def query(self, sql: str, parameters: Sequence = (), *, time: float | None = None, rows: int | None = None,
+              memory: int | None = None) -> Result:
+        """The answer to one SELECT statement; parameters are the values of ?1, ?2, ...
+
+        Limits: time in seconds (60), rows of the answer (10,000,000), memory in bytes of what is read to answer, and again of
+        the answer itself (512 MiB). LimitError when one is reached.
+        """
+        answer, told = self._session.query(sql, parameters, time, rows, memory, row_class)
+        return Result(answer, told)
+
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        return [table.name for table in _facts.schema()]
+
+    def schema(self, table: str | None = None):
+        """One table with its columns, or all of them."""
+        if table is None:
+            return _facts.schema()
+        for known in _facts.schema():
+            if known.name == table:
+                return known
+        raise NotFoundError(f"there is no table {table!r}", code="not_found")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[Any]:
+        """Inside, the guests stand still: what is read is of one moment. Images do anyway. Nests."""
+        self._session.pause()
+        try:
+            yield self
+        finally:
+            if not self._session.is_closed:
+                self._session.resume()
+
+    def interrupt(self) -> None:
+        """From any thread: the query that runs ends with CancelledError."""
+        self._session.interrupt()
+
+    def close(self) -> None:
+        """Lets go of the guests; a query that runs is ended. Nothing can be read afterwards, of objects neither."""
+        self._session.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class _Looks:
+    """What is particular to one guest."""
+
+    _session: Any
+
+    def __init__(self, session, number: int):
+        self._session, self._number = session, number
+        self.kernel = _facts.Kernel(**_native.kernel(session, number))
+        self.symbols = _facts.Symbols(session, number)
+
+    @property
+    def name(self) -> str:
+        """What the column vm calls it."""
+        return self._session.names[self._number]
+
+    @property
+    def target(self) -> str:
+        """As it was opened."""
+        return self._session.targets[self._number]
+
+    def verify(self) -> None:
+        """StaleError unless it still is the guest that was opened. Objects do not look; query() does, by itself."""
+        _native.verify(self._session, self._number)
+
+    def object(self, type: str, address: int) -> Object:  # pylint: disable=redefined-builtin
+        """The object of a C type ("task_struct", "struct sock") at an address of the kernel's."""
+        return Object(_native.object(self._session, self._number, type, Address(address)))
+
+    def variable(self, symbol: str, type: str) -> Object:  # pylint: disable=redefined-builtin
+        """A variable of the kernel: where its symbol points, with a type."""
+        return Object(_native.variable(self._session, self._number, symbol, type))
+
+    def __repr__(self) -> str:
+        return f"<{self.target}: {self.kernel.os} {self.kernel.release}>"
+
+
+class Member(_Looks):
+    """One of several guests; the queries are those of Guests."""
+
+
+class Guest(_Looks, _Session):
+    """A guest."""
+
+    def __init__(self, session):
+        _Session.__init__(self, session)
+        _Looks.__init__(self, session, 0)
+
+
+class Guests(_Session):
+    """Several guests, whose tables are one: the hidden column vm tells their rows apart. guests["web1"] is one of them."""
+
+    def __init__(self, session):
+        super().__init__(session)
+        self._members = {name: Member(session, number) for number, name in enumerate(session.names)}
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        return f"<Guests: {', '.join(self._members)}>"
+
+
+_Target = Union[str, "os.PathLike[str]"]
+
+
+@overload
+def open(target: _Target, *, qmp: bool = ..., registers: bool = ..., cache: bool = ..., cache_dir: _Target | None = ...,
+         symbols: _Target | None = ...) -> Guest: ...
+@overload
+def open(target: Iterable[_Target], *, qmp: bool = ..., registers: bool = ..., cache: bool = ...,
+         cache_dir: _Target | None = ..., symbols: _Target | None = ...) -> Guests: ...
+def open(target, *, qmp: bool = True, registers: bool = True, cache: bool = True,  # pylint: disable=redefined-builtin
+         cache_dir=None, symbols=None):
+    """Attaches to a guest, or to several.
+
+    target: "qemu:NAME", "qemu:PID", "qmp:SOCKET", "kvm:PID", the path of an image or a recording; or a list of those.
+    qmp=False connects to no monitor socket; registers=False reads no vCPU's registers, and runs nothing in the monitor's process.
+    cache, cache_dir: of what is known of kernels seen before. symbols: a vmlinux whose types are used instead of the guest's.
+    """
+    several = not isinstance(target, (str, os.PathLike))
+    targets = [os.fspath(one) for one in target] if several else [os.fspath(target)]
+    session = _native.open(targets, qmp, registers, cache, "" if cache_dir is None else os.fspath(cache_dir),
+                           None if symbols is None else os.fspath(symbols))
+    return Guests(session) if several else Guest(session)
