@@ -1,5 +1,8 @@
 """The Python package on an image of a real guest: answers, what is said of them, objects, errors, threads."""
 
+import contextlib
+import gc
+import json
 import os
 import pathlib
 import pickle
@@ -76,6 +79,8 @@ def test_a_row_is_a_tuple_with_names(package, image):
         row.pdi  # pylint: disable=pointless-statement
     with pytest.raises(KeyError):
         row["pdi"]  # pylint: disable=pointless-statement
+    assert dict(image.query("SELECT 1 AS a, NULL AS b")[0]) == {"a": 1, "b": None}
+    assert image.query("SELECT 1 AS a, NULL AS b").dicts() == [{"a": 1, "b": None}]
     assert pickle.loads(pickle.dumps(row)) == row and pickle.loads(pickle.dumps(row)).pid == 1
     with pytest.raises(ValueError):
         package.Address(-1)
@@ -90,9 +95,28 @@ def test_parameters(image):
     task = image.query("SELECT task FROM processes WHERE pid = 1")[0].task
     for address in (task, int(task)):
         assert image.query("SELECT pid FROM processes WHERE task = ?1", [address])[0].pid == 1
-    for wrong in (2**64, -2**63 - 1, b"bytes", object()):
+    assert one(b"\xff\x00\x1b[m") == ("\udcff\0\x1b[m",)
+    assert one(image.object("task_struct", task).pid, image.object("task_struct", task).comm) == (1, "init")
+    for wrong in (2**64, -2**63 - 1, object()):
         with pytest.raises(ValueError, match="parameter"):
             one(wrong)
+    for wrong in ("1", 1, {"a": 1}):
+        with pytest.raises((ValueError, TypeError)):
+            image.query("SELECT ?1", wrong)
+
+
+def test_text_of_a_guest_is_kept_whatever_it_is(image, images):
+    """One of the guest's processes has a name that is no UTF-8, others have control characters in theirs."""
+    odd = [row for row in image.query("SELECT pid, name, task FROM processes") if not row.name.isprintable()]
+    assert any("\udc80" <= letter <= "\udcff" for row in odd for letter in row.name), odd
+    for row in odd:
+        comm = image.object("task_struct", row.task).comm
+        raw = row.name.encode("utf-8", "surrogateescape")
+        assert bytes(comm).split(b"\0")[0] == raw == str(comm).encode("utf-8", "surrogateescape")
+        found = image.query("SELECT pid FROM processes WHERE name = ?1", [row.name])
+        assert row.pid in {other.pid for other in found}
+        assert json.dumps(row._asdict()) and repr(row).isprintable()
+    assert images
 
 
 def test_what_is_not_known_is_said(image):
@@ -144,9 +168,56 @@ def test_objects(package, image):
     assert copy.comm == "init" and copy.pid.cast_("u8") == 1
     assert "task_struct" in repr(task) and ".comm" in task.text_
     assert image.variable("init_task", "task_struct").comm == "swapper/0"
+    assert task["__state"] == task.__getattr__("__state")
     banner = image.variable("linux_banner", "char")
     assert banner.address_of_().string_() == image.kernel.banner or image.kernel.banner in banner.address_of_().string_()
     check_what_objects_refuse(package, image, task)
+
+
+def test_lists(package, image):
+    rows = image.query("SELECT pid, parent, task FROM processes WHERE pid > 0")
+    init_task = image.variable("init_task", "task_struct")
+    assert {int(task.pid): task.address_ for task in init_task.tasks.list_("task_struct", "tasks")} == {row.pid: row.task for row in rows}
+    init = image.object("task_struct", next(row.task for row in rows if row.pid == 1))
+    children = init.children.list_("task_struct", "sibling")
+    assert {child.address_ for child in children} == {row.task for row in rows if row.parent == 1} and children
+    modules = image.variable("modules", "struct list_head").list_("struct module", "list")
+    assert [str(module["name"]) for module in modules] == [row.name for row in image.query("SELECT name FROM kernel_modules")]
+    # A process is on the list of its pid: struct pid.tasks[PIDTYPE_PID] is an hlist_head.
+    (found,) = init.thread_pid.tasks[0].list_("task_struct", "pid_links[0]")
+    assert found == init
+    with pytest.raises(package.LimitError) as caught:
+        init_task.tasks.list_("task_struct", "tasks", most=3)
+    assert caught.value.address is not None
+    with pytest.raises(package.UsageError, match="list_head"):
+        init_task.comm.list_("task_struct", "tasks")
+    # Begun at a node of another's: the first node does not lead back here.
+    with pytest.raises(package.InconsistentError) as caught:
+        image.object("list_head", init_task.tasks.address_ + 8).list_("task_struct", "tasks")
+    assert caught.value.code == "inconsistent" and caught.value.address == init_task.tasks.prev.value_
+    # The links of a circular list, taken for those of a list with an end, lead back and never end.
+    with pytest.raises(package.InconsistentError) as caught:
+        image.object("hlist_head", init_task.tasks.address_).list_("task_struct", "tasks")
+    assert caught.value.code == "cycle"
+
+
+def test_bytes_and_what_lives_there(package, image):
+    banner = image.symbols.address_of("linux_banner")
+    assert image.read(banner, 14) == b"Linux version "
+    offset = image.kernel.text_physical - image.kernel.text
+    assert image.read(banner + offset, 14, physical=True) == b"Linux version "
+    assert image.read(banner, 0) == b""
+    with pytest.raises(package.FaultError) as caught:
+        image.read(0x1000, 16)
+    assert caught.value.address == 0x1000 and isinstance(caught.value.address, package.Address) and "0x1000" in str(caught.value)
+    with pytest.raises(package.LimitError):
+        image.read(banner, 1 << 40)
+    with pytest.raises(ValueError):
+        image.read(-1, 1)
+    facts = image.identify(banner + 3)
+    assert any(fact.what == "symbol" and "linux_banner+0x3" in fact.detail and not fact.is_unknown for fact in facts)
+    task = image.query("SELECT task FROM processes WHERE pid = 1")[0].task
+    assert any(fact.what == "task" and "init" in fact.detail for fact in image.identify(task + 16))
 
 
 def check_what_objects_refuse(package, image, task):
@@ -165,12 +236,18 @@ def check_what_objects_refuse(package, image, task):
         hash(task)
 
 
-def test_several_guests(package, images, vitrine):
+def test_several_guests(package, images, vitrine, tmp_path):
     with package.open([images.raw, images.elf], cache_dir=vitrine.cache) as guests:
         rows = guests.query("SELECT vm, count(*) AS n FROM processes GROUP BY vm ORDER BY vm")
         assert [row.vm for row in rows] == sorted([images.raw.name, images.elf.name]) and rows[0].n == rows[1].n > 10
         assert len(guests) == 2 and {one.name for one in guests} == {row.vm for row in rows}
         assert guests[images.raw.name].kernel.text == guests[images.elf.name].kernel.text
+    recording = tmp_path / os.fsdecode(b"odd name \xff.rec")
+    vitrine.ok("record", images.raw, "-o", recording, "--", "processes")
+    with package.open([recording, images.raw], cache_dir=vitrine.cache) as guests:
+        assert guests[recording.name].target == str(recording)
+        counts = guests.query("SELECT vm, count(*) AS n FROM processes GROUP BY vm")
+        assert {row.vm for row in counts} == {recording.name, images.raw.name} and counts[0].n == counts[1].n
     with pytest.raises(package.UsageError):
         package.open([images.raw, images.raw])
 
@@ -184,6 +261,9 @@ def test_errors(package, image, images, tmp_path):
         package.open(str(tmp_path / "nothing"))
     with pytest.raises(package.UsageError):
         package.open([])
+    with pytest.raises(package.LimitError) as caught:
+        image.query("SELECT * FROM symbols", rows=3)
+    assert "rows=" in caught.value.advice and "--" not in str(caught.value)
     for limits in ({"rows": 3}, {"memory": 4096}, {"time": 0.2, "sql": RUNAWAY}):
         with pytest.raises(package.LimitError):
             image.query(limits.pop("sql", "SELECT * FROM symbols"), **limits)
@@ -192,11 +272,91 @@ def test_errors(package, image, images, tmp_path):
         image.query("SELECT 1", time=0)
     other = package.open(images.raw)
     task = other.variable("init_task", "task_struct")
+    pid, copy, rows = task.pid, task.snapshot_(), other.query("SELECT pid FROM processes WHERE pid = 1")
     other.close()
     other.close()
-    for ask in (lambda: other.query("SELECT 1"), lambda: task.pid, other.verify):
-        with pytest.raises((package.UsageError, AttributeError), match="closed"):
+    for ask in (lambda: other.query("SELECT 1"), lambda: task.pid, lambda: int(pid), lambda: str(copy.comm), lambda: bytes(task),
+                lambda: repr(task), lambda: other.symbols.address_of("_text"), lambda: other.object("task_struct", 0),
+                lambda: other.read(0, 1), lambda: other.identify(0), other.verify, other.paused().__enter__):
+        with pytest.raises(package.ClosedError, match="closed"):
             ask()
+    other.interrupt()
+    assert rows[0].pid == 1 and other.kernel.release == images.truth.release, "what was read is kept"
+    del other
+    gc.collect()
+    with pytest.raises(package.ClosedError):
+        task.pid  # pylint: disable=pointless-statement
+
+
+def test_objects_keep_what_they_come_from(package, images, vitrine):
+    def one():
+        return package.open(images.raw, cache_dir=vitrine.cache).variable("init_task", "task_struct")
+    task = one()
+    gc.collect()
+    assert task.comm == "swapper/0"
+
+
+def test_closed_while_others_read(package, images, vitrine):
+    guest = package.open(images.raw, cache_dir=vitrine.cache)
+    task = guest.variable("init_task", "task_struct")
+    ends = []
+
+    def ask(question):
+        with pytest.raises((package.ClosedError, package.CancelledError)) as caught:
+            while True:
+                question()
+        ends.append(caught.type)
+    threads = [threading.Thread(target=ask, args=(question,)) for question in (
+        lambda: guest.query(RUNAWAY, time=30), lambda: task.comm, lambda: guest.query("SELECT * FROM processes"))]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    closers = [threading.Thread(target=guest.close) for _ in range(3)]
+    for thread in closers:
+        thread.start()
+    for thread in closers + threads:
+        thread.join()
+    assert time.monotonic() - began < 10 and len(ends) == 3
+
+
+def test_the_interpreter_ends_while_a_thread_reads(images, vitrine):
+    program = f"""
+import threading, time, vitrine
+guest = vitrine.open({str(images.raw)!r})
+threading.Thread(target=guest.query, args=({RUNAWAY!r},), daemon=True).start()
+time.sleep(0.3)
+print("done")
+"""
+    done = run_program(program, vitrine)
+    assert done.returncode == 0 and done.stdout == b"done\n", done.stderr.decode()
+
+
+def test_a_forked_child_is_refused(images, vitrine):
+    program = f"""
+import os, vitrine
+guest = vitrine.open({str(images.raw)!r})
+task = guest.variable("init_task", "task_struct")
+child = os.fork()
+if child == 0:
+    for ask in (lambda: guest.query("SELECT 1"), lambda: int(task.pid)):
+        try:
+            ask()
+        except (vitrine.UsageError, AttributeError) as error:
+            print(error)
+    guest.close()
+    del guest, task
+    raise SystemExit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert int(task.pid) == 0 and len(guest.query("SELECT pid FROM processes")) > 10
+"""
+    done = run_program(program, vitrine)
+    assert done.returncode == 0 and done.stdout.count(b"forked child") == 2, done.stderr.decode()
+
+
+def run_program(text, vitrine, *arguments, **environment):
+    return subprocess.run(["/usr/bin/python3", "-B", "-X", "dev", "-c", text, *map(str, arguments)], capture_output=True, check=False, timeout=60,
+                          env=vitrine.environment(PYTHONPATH=str(PACKAGE), **environment))
 
 
 def test_images_stand_still(image):
@@ -224,7 +384,34 @@ def test_other_threads_run_and_interrupt(package, image):
         stop.set()
         thread.join()
     assert len(ticks) >= 20
+    image.interrupt()  # of what does not run: nothing
     assert image.query("SELECT 1")[0][0] == 1
+
+
+def test_an_interrupt_ends_no_later_statement(package, image):
+    """Interrupts at every moment of short statements: those that come too late are lost."""
+    stop = threading.Event()
+
+    def interrupt():
+        while not stop.is_set():
+            image.interrupt()
+            time.sleep(0.0001)
+    cancelled = 0
+    for _ in range(30):
+        stop.clear()
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            for _ in range(5):
+                with contextlib.suppress(package.CancelledError):
+                    image.query("SELECT count(*) FROM processes")
+                    continue
+                cancelled += 1
+        finally:
+            stop.set()
+            thread.join()
+        assert image.query("SELECT 1")[0][0] == 1
+    assert cancelled > 0
 
 
 def test_threads_take_turns(image):

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vitrine/query/table.h"
 
@@ -18,12 +19,16 @@ namespace py = pybind11;
 
 [[nodiscard]] py::str to_text(std::string_view bytes);
 [[nodiscard]] std::string to_bytes(const py::str& text);
+[[nodiscard]] py::tuple text_tuple(const std::vector<std::string>& lines);
 [[nodiscard]] py::object to_text_or_none(std::string_view bytes);  // "" is None
 
 [[nodiscard]] py::object to_address(std::uint64_t address);  // vitrine.Address
 [[nodiscard]] py::object to_python(const Value& value, ColumnType type);
 
-// None, bool, int, float, str; usage for what SQL has no value for.
+// Before anything is converted, once.
+void prepare_conversions();
+
+// None, bool, int (or what stands for one), float, str, bytes (a text of these bytes); usage for what SQL has no value for.
 [[nodiscard]] Value to_value(const py::handle& object);
 
 // Seconds, as a float.

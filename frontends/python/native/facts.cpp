@@ -13,12 +13,6 @@ namespace {
 
 using namespace pybind11::literals;
 
-py::tuple text_tuple(const std::vector<std::string>& lines) {
-    py::tuple all(lines.size());
-    for (std::size_t i = 0; i < lines.size(); ++i) all[i] = to_text(lines[i]);
-    return all;
-}
-
 py::dict kernel(Session& session, std::size_t member) {
     KernelInfo info;
     {
@@ -91,7 +85,7 @@ py::list schema() {
 py::list machines() {
     std::vector<MachineListing> found;
     {
-        const py::gil_scoped_release without_interpreter;
+        const WithoutInterpreter without_interpreter;
         found = value_of(list_machines());
     }
     py::list all;

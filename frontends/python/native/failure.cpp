@@ -31,19 +31,22 @@ const char* code_name(Errc code) {
 }
 
 // A new exception, made by vitrine._errors.
-py::object exception_of(const Error& error) {
+py::object exception_of(const char* code, const Error& error) {
     const py::object address = error.has_address ? to_address(error.address) : py::none();
     return py::module_::import("vitrine._errors")
-        .attr("make")(code_name(error.code), to_text(to_string(error.origin)), address, to_text(error.to_string()),
+        .attr("make")(code, to_text(to_string(error.origin)), address, to_text(error.to_string()),
                       to_text(error.hint()));
 }
+
+void raise(const py::object& exception) { PyErr_SetObject(py::type::handle_of(exception).ptr(), exception.ptr()); }
 
 void translate(std::exception_ptr thrown) {
     try {
         if (thrown) std::rethrow_exception(thrown);
+    } catch (const Closed& closed) {
+        raise(exception_of("closed", closed.error()));
     } catch (const Failure& failure) {
-        const py::object exception = exception_of(failure.error());
-        PyErr_SetObject(py::type::handle_of(exception).ptr(), exception.ptr());
+        raise(exception_of(code_name(failure.error().code), failure.error()));
     }
 }
 

@@ -23,6 +23,12 @@ private:
     Error error_;
 };
 
+// The guests were let go of: raised as vitrine.ClosedError.
+class Closed final : public Failure {
+public:
+    Closed() : Failure(Error::with_text(Errc::usage, Origin::user, "the guest is closed", "open it anew")) {}
+};
+
 [[nodiscard]] inline Failure usage(std::string text, std::string hint = {}) {
     return Failure(Error::with_text(Errc::usage, Origin::user, std::move(text), std::move(hint)));
 }

@@ -2,14 +2,17 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
 
+#include "convert.h"
 #include "facts.h"
 #include "failure.h"
 #include "object.h"
 #include "query.h"
+#include "raw_memory.h"
 #include "session.h"
 
 namespace vitrine::python {
@@ -41,6 +44,7 @@ std::shared_ptr<Session> open(const std::vector<std::string>& targets, bool qmp,
 
 PYBIND11_MODULE(_native, module) {
     using namespace vitrine::python;
+    prepare_conversions();
     register_failures();
     py::class_<Session, std::shared_ptr<Session>>(module, "Session")
         .def("query", &query_limited)
@@ -48,10 +52,13 @@ PYBIND11_MODULE(_native, module) {
         .def("resume", &Session::resume)
         .def("close", &Session::close)
         .def("interrupt", &Session::interrupt)
-        .def_property_readonly("names", &Session::names)
-        .def_property_readonly("targets", &Session::targets)
+        .def_property_readonly("names", [](const Session& session) { return text_tuple(session.names()); })
+        .def_property_readonly("targets", [](const Session& session) { return text_tuple(session.targets()); })
         .def_property_readonly("is_closed", &Session::is_closed);
+    module.attr("version") = VITRINE_VERSION;
     module.def("open", &vitrine::python::open);
+    module.def("readers", &WithoutInterpreter::count);
     register_facts(module);
+    register_raw_memory(module);
     register_objects(module);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "failure.h"
+#include "list_entries.h"
 #include "session.h"
 #include "vitrine/base/function_ref.h"
 #include "vitrine/types/object_text.h"
@@ -11,6 +12,7 @@ namespace vitrine::python {
 namespace {
 
 constexpr std::size_t kMostBytes = Object::kMaxSnapshot;
+constexpr unsigned kMostRetries = 8;
 constexpr unsigned kMostAnonymous = 32;  // structures inside each other without a name
 
 // As vitrine._native.Object has it; vitrine/_object.py is what people see.
@@ -55,6 +57,8 @@ public:
         return other([](const Object& object) { return object.snapshot(); });
     }
 
+    [[nodiscard]] py::list list(const py::str& type, const py::str& path, std::size_t most) const;
+
     [[nodiscard]] py::object integer() const;
     [[nodiscard]] double real() const {
         return look([](const Object& object) { return object.as_real(); });
@@ -87,6 +91,30 @@ private:
     std::size_t member_;
     Object object_;
 };
+
+// A list that a running guest tore is looked at again.
+py::list NativeObject::list(const py::str& type, const py::str& path, std::size_t most) const {
+    const std::string type_name = to_bytes(type), member_path = to_bytes(path);
+    const std::vector<Object> entries = look([&](const Object& head) {
+        WalkBudget budget;
+        budget.nodes = most;
+        const Guest& guest = session_->fresh_guest(member_);
+        const auto walk = [&] { return list_entries(guest.space(), head, type_name, member_path, budget); };
+        const auto is_torn = [](const Error& error) {
+            return error.code == Errc::inconsistent || error.code == Errc::cycle || error.code == Errc::fault ||
+                   error.code == Errc::not_present;
+        };
+        auto found = walk();
+        for (unsigned i = 0; i < kMostRetries && !found && is_torn(found.error()) && guest.machine().is_live(); ++i) {
+            session_->fresh_guest(member_);
+            found = walk();
+        }
+        return found;
+    });
+    py::list all;
+    for (const Object& entry : entries) all.append(NativeObject(session_, member_, entry));
+    return all;
+}
 
 py::object NativeObject::integer() const {
     struct Number {
@@ -203,6 +231,7 @@ void register_objects(py::module_& module) {
         .def("container_of", &NativeObject::container_of)
         .def("cast", &NativeObject::cast)
         .def("snapshot", &NativeObject::snapshot)
+        .def("list", &NativeObject::list)
         .def("integer", &NativeObject::integer)
         .def("real", &NativeObject::real)
         .def("enumerator", &NativeObject::enumerator)

@@ -55,17 +55,14 @@ private:
 Result<QueryReport> run(Session& session, std::string_view sql, std::span<const Value> parameters,
                         const QueryLimits& limits, ResultSink& sink) {
     const Session::Use use(session);
-    Database& database = session.database();
-    auto answer = std::async(std::launch::async, [&] { return database.query(sql, parameters, limits, sink); });
+    session.announce();
+    auto answer = std::async(std::launch::async, [&] { return session.ask(sql, parameters, limits, sink); });
     std::optional<py::error_already_set> raised;
-    while (answer.wait_for(kSignalsLookedAt) != std::future_status::ready) {
-        if (raised) {
-            database.interrupt();  // more than once: the statement may begin only now
-            continue;
-        }
+    while (!raised && answer.wait_for(kSignalsLookedAt) != std::future_status::ready) {
         const py::gil_scoped_acquire interpreter;
         if (PyErr_CheckSignals() != 0) raised.emplace();
     }
+    if (raised) session.interrupt();
     auto report = answer.get();
     if (raised) {
         const py::gil_scoped_acquire interpreter;

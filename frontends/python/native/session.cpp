@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -49,12 +51,19 @@ Result<std::unique_ptr<Guest>> attach(const std::string& text, const Settings& s
     return Guest::attach(std::move(machine), options);
 }
 
+class NoRows final : public ResultSink {
+public:
+    void columns(std::span<const ResultColumn>) override {}
+    bool row(std::span<const Value>) override { return true; }
+};
+
 }  // namespace
 
-Session::Session(const std::vector<std::string>& targets, const Settings& settings) : targets_(targets) {
+Session::Session(const std::vector<std::string>& targets, const Settings& settings)
+    : targets_(targets), process_(::getpid()) {
     if (targets.empty()) throw usage("no target is given");
     names_ = names_of(targets);
-    const py::gil_scoped_release without_interpreter;
+    const WithoutInterpreter without_interpreter;
     std::vector<NamedGuest> named;
     for (std::size_t i = 0; i < targets.size(); ++i) {
         auto guest = attach(targets[i], settings);
@@ -65,23 +74,38 @@ Session::Session(const std::vector<std::string>& targets, const Settings& settin
     database_ = value_of(Database::open(std::move(named)));
 }
 
+Session::~Session() {
+    if (is_own_process()) {
+        (void)resume_guests();
+        return;
+    }
+    (void)database_.release();
+    for (Member& member : members_) (void)member.guest.release();
+}
+
+bool Session::is_own_process() const { return ::getpid() == process_; }
+
 // Waits without the interpreter's lock, and lets signal handlers run meanwhile.
-void Session::lock(std::unique_lock<std::timed_mutex>& lock) {
+void Session::lock(std::unique_lock<std::timed_mutex>& lock, Purpose purpose) {
+    if (!is_own_process()) throw usage("a guest cannot be used in a forked child", "open it there");
     if (owner_.load() == std::this_thread::get_id()) throw usage("a signal handler cannot ask while a query runs");
     lock = std::unique_lock(mutex_, std::defer_lock);
+    if (purpose == Purpose::close) interrupt();
     while (!lock.try_lock_for(kSignalsLookedAt)) {
+        if (purpose == Purpose::close) interrupt();
         const py::gil_scoped_acquire interpreter;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
     owner_.store(std::this_thread::get_id());
 }
 
-Session::Use::Use(Session& session) : session_(session) {
+Session::Use::Use(Session& session, Purpose purpose) : session_(session) {
+    if (session.closed_ && purpose == Purpose::ask) throw Closed();
     without_interpreter_.emplace();
-    session.lock(lock_);
-    if (!session.closed_) return;
+    session.lock(lock_, purpose);
+    if (!session.closed_ || purpose == Purpose::close) return;
     session.owner_.store({});
-    throw usage("the guest is closed");
+    throw Closed();
 }
 
 Session::Use::~Use() { session_.owner_.store({}); }
@@ -135,22 +159,42 @@ void Session::resume() {
 }
 
 void Session::close() {
+    if (!is_own_process()) return;
+    const Use use(*this, Purpose::close);
     if (closed_) return;
-    interrupt();
-    const Use use(*this);
     closed_ = true;
-    {
-        const std::lock_guard guard(database_mutex_);
-        database_.reset();
-    }
+    database_.reset();
     const auto resumed = resume_guests();
     members_.clear();
     check(resumed);
 }
 
 void Session::interrupt() {
-    const std::lock_guard guard(database_mutex_);
-    if (database_) database_->interrupt();
+    const std::lock_guard guard(interrupt_mutex_);
+    if (!asking_) return;
+    interrupted_ = true;
+    database_->interrupt();
+}
+
+void Session::announce() {
+    const std::lock_guard guard(interrupt_mutex_);
+    asking_ = true;
+    interrupted_ = false;
+}
+
+Result<QueryReport> Session::ask(std::string_view sql, std::span<const Value> parameters, const QueryLimits& limits,
+                                 ResultSink& sink) {
+    auto report = database_->query(sql, parameters, limits, sink);
+    bool interrupted = false;
+    {
+        const std::lock_guard guard(interrupt_mutex_);
+        asking_ = false;
+        interrupted = interrupted_;
+    }
+    // An interrupt that comes when a statement has just ended is kept for the next one: here it meets one that nobody misses.
+    NoRows none;
+    if (interrupted) (void)database_->query("SELECT count(*) FROM vitrine_diagnostics", {}, none);
+    return report;
 }
 
 }  // namespace vitrine::python

@@ -10,15 +10,18 @@
 open() gives a Guest, or Guests where a list of targets is given. Whatever fails raises vitrine.Error or a subclass of it.
 """
 
+from . import _native
 from ._address import Address
-from ._errors import (CancelledError, Error, FaultError, LimitError, NotFoundError, PermissionDeniedError, StaleError,
-                      UnsupportedError, UsageError)
-from ._facts import ColumnInfo, Kernel, Machine, Nearest, Symbols, TableInfo, machines
+from ._errors import (CancelledError, ClosedError, Error, FaultError, InconsistentError, LimitError, NotFoundError,
+                      PermissionDeniedError, StaleError, UnsupportedError, UsageError)
+from ._facts import ColumnInfo, Fact, Kernel, Machine, Nearest, Symbols, TableInfo, machines
 from ._guest import Guest, Guests, Member, open  # pylint: disable=redefined-builtin
 from ._object import Object
 from ._result import Column, Diagnostic, Reading, Result, Row
 
-__all__ = ["Address", "CancelledError", "Column", "ColumnInfo", "Diagnostic", "Error", "FaultError", "Guest", "Guests",
-           "Kernel", "LimitError", "Machine", "Member", "Nearest", "NotFoundError", "Object", "PermissionDeniedError",
-           "Reading", "Result", "Row", "StaleError", "Symbols", "TableInfo", "UnsupportedError", "UsageError", "machines",
-           "open"]
+__version__ = _native.version
+
+__all__ = ["Address", "CancelledError", "ClosedError", "Column", "ColumnInfo", "Diagnostic", "Error", "Fact", "FaultError",
+           "Guest", "Guests", "InconsistentError", "Kernel", "LimitError", "Machine", "Member", "Nearest", "NotFoundError",
+           "Object", "PermissionDeniedError", "Reading", "Result", "Row", "StaleError", "Symbols", "TableInfo",
+           "UnsupportedError", "UsageError", "machines", "open"]

@@ -9,23 +9,27 @@ class Error(Exception):
     """Something could not be read, found or done.
 
     code: "fault", "not_found", "stale", ... (Errc in result.h); origin: the layer it comes from; reason: what happened, one line; address: of the
-    guest, where there is one; hint: what to do next, or None.
+    guest, where there is one; advice: what to do next, or None.
     """
 
     def __init__(self, reason: str, code: str = "io", origin: str = "user", address: Address | None = None,
-                 hint: str | None = None):
+                 advice: str | None = None):
         super().__init__(reason)
-        self.reason, self.code, self.origin, self.address, self.hint = reason, code, origin, address, hint
+        self.reason, self.code, self.origin, self.address, self.advice = reason, code, origin, address, advice
 
     def __str__(self) -> str:
-        return f"{self.reason} ({self.hint})" if self.hint else self.reason
+        return f"{self.reason} ({self.advice})" if self.advice else self.reason
 
     def __reduce__(self):
-        return type(self), (self.reason, self.code, self.origin, self.address, self.hint)
+        return type(self), (self.reason, self.code, self.origin, self.address, self.advice)
 
 
 class FaultError(Error):
     """There is nothing at this address, or no page of the guest's."""
+
+
+class InconsistentError(Error):
+    """What the guest has there contradicts itself: torn while it was read, or tampered with."""
 
 
 class LimitError(Error):
@@ -38,6 +42,10 @@ class StaleError(Error):
 
 class UsageError(Error, ValueError):
     """The request makes no sense: SQL with an error in it, a member of a number."""
+
+
+class ClosedError(UsageError):
+    """The guest was closed: nothing can be read through it any more."""
 
 
 class NotFoundError(Error, LookupError):
@@ -56,11 +64,17 @@ class CancelledError(Error):
     """interrupt() was called."""
 
 
-_CLASSES = {"fault": FaultError, "not_present": FaultError, "not_recorded": FaultError, "limit": LimitError,
-            "stale": StaleError, "usage": UsageError, "not_found": NotFoundError, "unsupported": UnsupportedError,
+_CLASSES = {"fault": FaultError, "not_present": FaultError, "not_recorded": FaultError, "inconsistent": InconsistentError,
+            "cycle": InconsistentError, "malformed": InconsistentError, "limit": LimitError, "stale": StaleError,
+            "usage": UsageError, "closed": ClosedError, "not_found": NotFoundError, "unsupported": UnsupportedError,
             "permission": PermissionDeniedError, "cancelled": CancelledError}
 
+# The library advises the program's options.
+_OPTIONS = {"--max-rows N": "rows=", "--max-memory MIB": "memory=", "--timeout SECONDS": "time=", "--symbols FILE": "symbols="}
 
-def make(code: str, origin: str, address: Address | None, reason: str, hint: str) -> Error:
+
+def make(code: str, origin: str, address: Address | None, reason: str, advice: str) -> Error:
     """The exception of an error of the library."""
-    return _CLASSES.get(code, Error)(reason, code, origin, address, hint or None)
+    for option, argument in _OPTIONS.items():
+        advice = advice.replace(option, argument)
+    return _CLASSES.get(code, Error)(reason, code, origin, address, advice or None)

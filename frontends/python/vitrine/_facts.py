@@ -44,6 +44,14 @@ class Nearest(NamedTuple):
         return f"{self.name}+{self.offset:#x}" if self.offset else self.name
 
 
+class Fact(NamedTuple):
+    """One thing that is known of an address."""
+
+    what: str  # symbol, region, module, task, stack, page, slab cache, ...
+    detail: str
+    is_unknown: bool  # it could not be found out; detail says why
+
+
 class ColumnInfo(NamedTuple):
     """One column of a table."""
 

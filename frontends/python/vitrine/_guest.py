@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union, overload
 
 from . import _facts, _native
 from ._address import Address
-from ._errors import NotFoundError
+from ._errors import Error, NotFoundError, UsageError
 from ._object import Object
 from ._result import Result, row_class
+
+
+_sessions: "weakref.WeakSet[_native.Session]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before the interpreter goes: daemon threads may be reading, and must be back in Python by then."""
+    for session in list(_sessions):
+        with contextlib.suppress(Error):
+            session.close()
+    deadline = time.monotonic() + 10
+    while _native.readers() > 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05 if threading.active_count() > 1 else 0)  # their exceptions are being made
 
 
 class _Session:
@@ -22,12 +41,15 @@ class _Session:
 
     def query(self, sql: str, parameters: Sequence = (), *, time: float | None = None, rows: int | None = None,
               memory: int | None = None) -> Result:
-        """The answer to one SELECT statement; parameters are the values of ?1, ?2, ...
+        """The answer to one SELECT statement; parameters are the values of ?1, ?2, ...: None, int, float, str, bytes, Object.
 
         Limits: time in seconds (60), rows of the answer (10,000,000), memory in bytes of what is read to answer, and again of
         the answer itself (512 MiB). LimitError when one is reached.
         """
-        answer, told = self._session.query(sql, parameters, time, rows, memory, row_class)
+        if isinstance(parameters, (str, bytes, Mapping)):
+            raise UsageError("the parameters are a list of values, also when there is one", code="usage")
+        values = [value.value_ if isinstance(value, Object) else value for value in parameters]
+        answer, told = self._session.query(sql, values, time, rows, memory, row_class)
         return Result(answer, told)
 
     def tables(self) -> list[str]:
@@ -58,7 +80,7 @@ class _Session:
         self._session.interrupt()
 
     def close(self) -> None:
-        """Lets go of the guests; a query that runs is ended. Nothing can be read afterwards, of objects neither."""
+        """Lets go of the guests; a query that runs is ended. ClosedError afterwards, of objects too; rows are kept."""
         self._session.close()
 
     def __enter__(self):
@@ -100,6 +122,15 @@ class _Looks:
         """A variable of the kernel: where its symbol points, with a type."""
         return Object(_native.variable(self._session, self._number, symbol, type))
 
+    def read(self, address: int, size: int, *, physical: bool = False) -> bytes:
+        """Bytes at an address of the kernel's (or of the guest's RAM): all of them, or FaultError."""
+        return _native.read(self._session, self._number, Address(address), size, physical)
+
+    def identify(self, address: int, *, physical: bool = False) -> list[_facts.Fact]:
+        """What lives at an address: its symbol, module, task, page, ..."""
+        return [_facts.Fact(*fact) for fact in
+                _native.identify(self._session, self._number, Address(address), physical)]
+
     def __repr__(self) -> str:
         return f"<{self.target}: {self.kernel.os} {self.kernel.release}>"
 
@@ -136,7 +167,7 @@ class Guests(_Session):
         return f"<Guests: {', '.join(self._members)}>"
 
 
-_Target = Union[str, "os.PathLike[str]"]
+_Target = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 
 @overload
@@ -153,8 +184,9 @@ def open(target, *, qmp: bool = True, registers: bool = True, cache: bool = True
     qmp=False connects to no monitor socket; registers=False reads no vCPU's registers, and runs nothing in the monitor's process.
     cache, cache_dir: of what is known of kernels seen before. symbols: a vmlinux whose types are used instead of the guest's.
     """
-    several = not isinstance(target, (str, os.PathLike))
-    targets = [os.fspath(one) for one in target] if several else [os.fspath(target)]
-    session = _native.open(targets, qmp, registers, cache, "" if cache_dir is None else os.fspath(cache_dir),
-                           None if symbols is None else os.fspath(symbols))
+    several = not isinstance(target, (str, bytes, os.PathLike))
+    targets = [os.fsencode(one) for one in target] if several else [os.fsencode(target)]
+    session = _native.open(targets, qmp, registers, cache, b"" if cache_dir is None else os.fsencode(cache_dir),
+                           None if symbols is None else os.fsencode(symbols))
+    _sessions.add(session)
     return Guests(session) if several else Guest(session)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from . import _native
 from ._address import Address
-from ._errors import Error, UsageError
+from ._errors import ClosedError, Error, UsageError
 
 _NUMBERS = ("integer", "enumeration", "pointer")
 
@@ -34,10 +34,12 @@ class Object:
         return Object(self._native.member(path))
 
     def __getattr__(self, name: str) -> "Object":
-        if name.startswith("__"):
+        if name.startswith("__") and name.endswith("__"):  # asked for by Python itself
             raise AttributeError(name)
         try:
             return self.member_(name)
+        except ClosedError:
+            raise
         except (UsageError, LookupError) as error:
             raise AttributeError(str(error)) from error
 
@@ -62,6 +64,14 @@ class Object:
     def container_of_(self, type: str, member: str) -> "Object":  # pylint: disable=redefined-builtin
         """The structure that this object, or what this pointer points to, is the member of."""
         return Object(self._native.container_of(type, member))
+
+    def list_(self, type: str, member: str, *, most: int = 1 << 20) -> list["Object"]:  # pylint: disable=redefined-builtin
+        """The structures on the list that begins here: init.children.list_("task_struct", "sibling").
+
+        Here is a list_head or an hlist_head, or a pointer to one. All of them, or InconsistentError, FaultError, LimitError: what a running guest
+        tore is looked at again a few times.
+        """
+        return [Object(native) for native in self._native.list(type, member, most)]
 
     def cast_(self, type: str) -> "Object":  # pylint: disable=redefined-builtin
         """As another type: "struct sock", "u32", "struct page *"."""

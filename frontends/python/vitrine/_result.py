@@ -41,6 +41,10 @@ class Row(tuple):
     def __getattr__(self, name: str):
         raise AttributeError(f"no column {name!r}; there are {', '.join(self._fields)}")
 
+    def keys(self) -> tuple:
+        """The names of the columns, so that dict(row) works; of a row with a column "keys" it is that one's value."""
+        return self._fields
+
     def _asdict(self) -> dict[str, Any]:
         """Names and values."""
         return {name: tuple.__getitem__(self, number) for name, number in self._numbers.items()}
