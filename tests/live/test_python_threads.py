@@ -181,3 +181,18 @@ def test_a_running_guest(package, guest, target, vitrine):
         assert int(jiffies) > before, "it goes on"
         running.verify()
         assert guest.pid in {machine.pid for machine in package.machines()}
+
+
+def test_a_guest_that_ended(package, boot, vitrine):
+    guest = boot()
+    with package.open(f"qemu:{guest.pid}", cache_dir=vitrine.cache) as running:
+        rows = running.query("SELECT pid FROM processes")
+        assert {row.pid for row in rows} >= set(guest.truth.processes)
+        guest.stop()
+        for ask in (running.verify, lambda: running.query("SELECT pid FROM processes")):
+            with pytest.raises(package.StaleError) as caught:
+                ask()
+            assert caught.value.code == "stale" and caught.value.reason
+        with pytest.raises(package.Error):
+            package.open(running.target, cache_dir=vitrine.cache)
+        assert len(rows) > 10

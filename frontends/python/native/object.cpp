@@ -57,7 +57,7 @@ public:
         return other([](const Object& object) { return object.snapshot(); });
     }
 
-    [[nodiscard]] py::list list(const py::str& type, const py::str& path, std::size_t most) const;
+    [[nodiscard]] py::list entries(const py::str& type, const py::str& path, std::size_t most) const;
 
     [[nodiscard]] py::object integer() const;
     [[nodiscard]] double real() const {
@@ -93,9 +93,9 @@ private:
 };
 
 // A list that a running guest tore is looked at again.
-py::list NativeObject::list(const py::str& type, const py::str& path, std::size_t most) const {
+py::list NativeObject::entries(const py::str& type, const py::str& path, std::size_t most) const {
     const std::string type_name = to_bytes(type), member_path = to_bytes(path);
-    const std::vector<Object> entries = look([&](const Object& head) {
+    const std::vector<Object> found = look([&](const Object& head) {
         WalkBudget budget;
         budget.nodes = most;
         const Guest& guest = session_->fresh_guest(member_);
@@ -104,15 +104,15 @@ py::list NativeObject::list(const py::str& type, const py::str& path, std::size_
             return error.code == Errc::inconsistent || error.code == Errc::cycle || error.code == Errc::fault ||
                    error.code == Errc::not_present;
         };
-        auto found = walk();
-        for (unsigned i = 0; i < kMostRetries && !found && is_torn(found.error()) && guest.machine().is_live(); ++i) {
+        auto walked = walk();
+        for (unsigned i = 0; i < kMostRetries && !walked && is_torn(walked.error()) && guest.machine().is_live(); ++i) {
             session_->fresh_guest(member_);
-            found = walk();
+            walked = walk();
         }
-        return found;
+        return walked;
     });
     py::list all;
-    for (const Object& entry : entries) all.append(NativeObject(session_, member_, entry));
+    for (const Object& entry : found) all.append(NativeObject(session_, member_, entry));
     return all;
 }
 
@@ -231,7 +231,7 @@ void register_objects(py::module_& module) {
         .def("container_of", &NativeObject::container_of)
         .def("cast", &NativeObject::cast)
         .def("snapshot", &NativeObject::snapshot)
-        .def("list", &NativeObject::list)
+        .def("entries", &NativeObject::entries)
         .def("integer", &NativeObject::integer)
         .def("real", &NativeObject::real)
         .def("enumerator", &NativeObject::enumerator)

@@ -21,17 +21,17 @@ class Address(int):
 
     __str__ = __repr__
 
-    def __add__(self, offset: int):
+    def __add__(self, offset: int) -> "Address":
         """Address + offset is an Address; ValueError when it leaves 64 bits."""
         return Address(int(self) + int(offset)) if isinstance(offset, int) else NotImplemented
 
     __radd__ = __add__
 
-    def __sub__(self, other: int):
+    def __sub__(self, other: int) -> int:
         """Address - offset is an Address, Address - Address an int."""
         if isinstance(other, Address):
             return int(self) - int(other)
         return Address(int(self) - int(other)) if isinstance(other, int) else NotImplemented
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[int]]:
         return Address, (int(self),)

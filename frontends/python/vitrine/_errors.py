@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ._address import Address
 
 
@@ -13,14 +15,14 @@ class Error(Exception):
     """
 
     def __init__(self, reason: str, code: str = "io", origin: str = "user", address: Address | None = None,
-                 advice: str | None = None):
+                 advice: str | None = None) -> None:
         super().__init__(reason)
         self.reason, self.code, self.origin, self.address, self.advice = reason, code, origin, address, advice
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.advice})" if self.advice else self.reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.code, self.origin, self.address, self.advice)
 
 

@@ -27,9 +27,9 @@ class Kernel(NamedTuple):
     symbols_from: str
     types_from: str
     memory_layout: str
-    steps: tuple  # of attaching: (name, seconds, outcome)
-    checks: tuple  # that it passed
-    rejected: tuple  # what looked like a kernel, and why it was refused
+    steps: tuple[tuple[str, float, str], ...]  # of attaching: (name, seconds, outcome)
+    checks: tuple[str, ...]  # that it passed
+    rejected: tuple[str, ...]  # what looked like a kernel, and why it was refused
 
 
 class Nearest(NamedTuple):
@@ -67,7 +67,7 @@ class TableInfo(NamedTuple):
 
     name: str
     summary: str
-    columns: tuple
+    columns: tuple[ColumnInfo, ...]
 
 
 class Machine(NamedTuple):
@@ -88,7 +88,7 @@ class Machine(NamedTuple):
 class Symbols:
     """The symbols of a kernel and its modules, decoded from the guest's memory on first use."""
 
-    def __init__(self, session, member: int):
+    def __init__(self, session: _native.Session, member: int) -> None:
         self._session, self._member = session, member
 
     def address_of(self, name: str) -> Address:
@@ -111,7 +111,7 @@ class Symbols:
         return _native.symbol_count(self._session, self._member)
 
 
-def schema() -> tuple:
+def schema() -> tuple[TableInfo, ...]:
     """All tables."""
     return tuple(TableInfo(name, summary, tuple(ColumnInfo(*column) for column in columns))
                  for name, summary, columns in _native.schema())

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Union, overload
+from typing import Any, TypeVar, Union, overload
 
 from . import _facts, _native
 from ._address import Address
@@ -33,13 +33,16 @@ def _close_all() -> None:
     time.sleep(0.05 if threading.active_count() > 1 else 0)  # their exceptions are being made
 
 
+_S = TypeVar("_S", bound="_Session")
+
+
 class _Session:
     """What one guest and several have in common."""
 
-    def __init__(self, session):
+    def __init__(self, session: _native.Session) -> None:
         self._session = session
 
-    def query(self, sql: str, parameters: Sequence = (), *, time: float | None = None, rows: int | None = None,
+    def query(self, sql: str, parameters: Sequence[Any] = (), *, time: float | None = None, rows: int | None = None,
               memory: int | None = None) -> Result:
         """The answer to one SELECT statement; parameters are the values of ?1, ?2, ...: None, int, float, str, bytes, Object.
 
@@ -56,7 +59,11 @@ class _Session:
         """The names of all tables."""
         return [table.name for table in _facts.schema()]
 
-    def schema(self, table: str | None = None):
+    @overload
+    def schema(self) -> tuple[_facts.TableInfo, ...]: ...
+    @overload
+    def schema(self, table: str) -> _facts.TableInfo: ...
+    def schema(self, table: str | None = None) -> tuple[_facts.TableInfo, ...] | _facts.TableInfo:
         """One table with its columns, or all of them."""
         if table is None:
             return _facts.schema()
@@ -66,7 +73,7 @@ class _Session:
         raise NotFoundError(f"there is no table {table!r}", code="not_found")
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[Any]:
+    def paused(self: _S) -> Iterator[_S]:
         """Inside, the guests stand still: what is read is of one moment. Images do anyway. Nests."""
         self._session.pause()
         try:
@@ -83,19 +90,19 @@ class _Session:
         """Lets go of the guests; a query that runs is ended. ClosedError afterwards, of objects too; rows are kept."""
         self._session.close()
 
-    def __enter__(self):
+    def __enter__(self: _S) -> _S:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class _Looks:
     """What is particular to one guest."""
 
-    _session: Any
+    _session: _native.Session
 
-    def __init__(self, session, number: int):
+    def __init__(self, session: _native.Session, number: int) -> None:
         self._session, self._number = session, number
         self.kernel = _facts.Kernel(**_native.kernel(session, number))
         self.symbols = _facts.Symbols(session, number)
@@ -142,7 +149,7 @@ class Member(_Looks):
 class Guest(_Looks, _Session):
     """A guest."""
 
-    def __init__(self, session):
+    def __init__(self, session: _native.Session) -> None:
         _Session.__init__(self, session)
         _Looks.__init__(self, session, 0)
 
@@ -150,7 +157,7 @@ class Guest(_Looks, _Session):
 class Guests(_Session):
     """Several guests, whose tables are one: the hidden column vm tells their rows apart. guests["web1"] is one of them."""
 
-    def __init__(self, session):
+    def __init__(self, session: _native.Session) -> None:
         super().__init__(session)
         self._members = {name: Member(session, number) for number, name in enumerate(session.names)}
 
@@ -174,19 +181,20 @@ _Target = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 def open(target: _Target, *, qmp: bool = ..., registers: bool = ..., cache: bool = ..., cache_dir: _Target | None = ...,
          symbols: _Target | None = ...) -> Guest: ...
 @overload
-def open(target: Iterable[_Target], *, qmp: bool = ..., registers: bool = ..., cache: bool = ...,
+def open(target: list[_Target] | tuple[_Target, ...], *, qmp: bool = ..., registers: bool = ..., cache: bool = ...,
          cache_dir: _Target | None = ..., symbols: _Target | None = ...) -> Guests: ...
-def open(target, *, qmp: bool = True, registers: bool = True, cache: bool = True,  # pylint: disable=redefined-builtin
-         cache_dir=None, symbols=None):
+def open(target: _Target | Iterable[_Target], *, qmp: bool = True,  # pylint: disable=redefined-builtin
+         registers: bool = True, cache: bool = True, cache_dir: _Target | None = None,
+         symbols: _Target | None = None) -> Guest | Guests:
     """Attaches to a guest, or to several.
 
     target: "qemu:NAME", "qemu:PID", "qmp:SOCKET", "kvm:PID", the path of an image or a recording; or a list of those.
     qmp=False connects to no monitor socket; registers=False reads no vCPU's registers, and runs nothing in the monitor's process.
     cache, cache_dir: of what is known of kernels seen before. symbols: a vmlinux whose types are used instead of the guest's.
     """
-    several = not isinstance(target, (str, bytes, os.PathLike))
-    targets = [os.fsencode(one) for one in target] if several else [os.fsencode(target)]
+    one = isinstance(target, (str, bytes, os.PathLike))
+    targets = [os.fsencode(target)] if isinstance(target, (str, bytes, os.PathLike)) else [os.fsencode(each) for each in target]
     session = _native.open(targets, qmp, registers, cache, b"" if cache_dir is None else os.fsencode(cache_dir),
                            None if symbols is None else os.fsencode(symbols))
     _sessions.add(session)
-    return Guests(session) if several else Guest(session)
+    return Guest(session) if one else Guests(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from . import _native
 from ._address import Address
@@ -24,7 +25,7 @@ class Object:
     """
 
     __slots__ = ("_native",)
-    __hash__ = None  # what it is may change
+    __hash__ = None  # type: ignore[assignment]  # what it is may change
 
     def __init__(self, native: "_native.Object"):
         self._native = native
@@ -71,7 +72,7 @@ class Object:
         Here is a list_head or an hlist_head, or a pointer to one. All of them, or InconsistentError, FaultError, LimitError: what a running guest
         tore is looked at again a few times.
         """
-        return [Object(native) for native in self._native.list(type, member, most)]
+        return [Object(native) for native in self._native.entries(type, member, most)]
 
     def cast_(self, type: str) -> "Object":  # pylint: disable=redefined-builtin
         """As another type: "struct sock", "u32", "struct page *"."""
@@ -126,7 +127,7 @@ class Object:
         return self._native.text(most)[0]
 
     @property
-    def value_(self):
+    def value_(self) -> Any:
         """As Python has it: int, bool, float, str, Address; a list of an array's elements. UsageError for structures."""
         kind, _, _, _, count, _, is_boolean = self._native.facts()
         if kind == "pointer":
@@ -137,7 +138,7 @@ class Object:
             try:
                 return self.string_()
             except UsageError:
-                return [self[index].value_ for index in range(count)]
+                return [self[index].value_ for index in range(count or 0)]
         number = self._native.integer()
         return bool(number) if is_boolean else number
 
@@ -174,13 +175,15 @@ class Object:
         except Error:
             return own
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         if isinstance(other, Object):
             mine, its = self._native.facts(), other._native.facts()
             if mine[0] not in (*_NUMBERS, "floating") and mine[3] is not None:
                 return mine[1] == its[1] and mine[3] == its[3]  # the same object
             other = other.value_
-        return self.value_ == other if isinstance(other, (int, float, str, list)) else NotImplemented
+        if not isinstance(other, (int, float, str, list)):
+            return NotImplemented
+        return bool(self.value_ == other)
 
     def __str__(self) -> str:
         """Of a number, text or enumeration its value; of everything else text_."""

@@ -6,7 +6,7 @@ import datetime
 import functools
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from ._address import Address
 
@@ -20,17 +20,17 @@ class Column(NamedTuple):
     table: str | None  # where it comes from unchanged
 
 
-class Row(tuple):
+class Row(tuple[Any, ...]):
     """One row: a tuple whose values also have the names of the columns, row.pid and row["pid"].
 
     Of two columns of one name the first is meant.
     """
 
     __slots__ = ()
-    _fields: tuple = ()
-    _numbers: dict = {}
+    _fields: tuple[str, ...] = ()
+    _numbers: dict[str, int] = {}
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             try:
                 key = self._numbers[key]
@@ -38,10 +38,10 @@ class Row(tuple):
                 raise KeyError(f"no column {key!r}; there are {', '.join(self._fields)}") from None
         return tuple.__getitem__(self, key)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no column {name!r}; there are {', '.join(self._fields)}")
 
-    def keys(self) -> tuple:
+    def keys(self) -> tuple[str, ...]:
         """The names of the columns, so that dict(row) works; of a row with a column "keys" it is that one's value."""
         return self._fields
 
@@ -52,24 +52,24 @@ class Row(tuple):
     def __repr__(self) -> str:
         return f"Row({', '.join(f'{name}={value!r}' for name, value in zip(self._fields, self))})"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _row, (self._fields, tuple(self))
 
 
 @functools.lru_cache(maxsize=256)
-def _row_class(names: tuple) -> type:
+def _row_class(names: tuple[str, ...]) -> type[Row]:
     numbers = {name: number for number, name in reversed(list(enumerate(names)))}
-    members = {name: property(operator.itemgetter(number)) for name, number in numbers.items()
-               if name.isidentifier() and not name.startswith("_")}
+    members: dict[str, Any] = {name: property(operator.itemgetter(number)) for name, number in numbers.items()
+                               if name.isidentifier() and not name.startswith("_")}
     members.update(__slots__=(), _fields=names, _numbers={name: numbers[name] for name in names})
     return type("Row", (Row,), members)
 
 
-def _row(names: tuple, values: tuple) -> Row:
+def _row(names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
     return _row_class(names)(values)
 
 
-def row_class(columns: Sequence) -> type:
+def row_class(columns: Sequence[tuple[Any, ...]]) -> type[Row]:
     """What the rows of an answer with these columns are of."""
     return _row_class(tuple(column[0] for column in columns))
 
@@ -98,10 +98,10 @@ class Reading(NamedTuple):
     failure: str | None  # why there are no rows at all
 
 
-class Result(Sequence):
+class Result(Sequence[Row]):
     """The rows of an answer, a sequence of Row, and what is to be said of them."""
 
-    def __init__(self, rows: list[Row], told: dict):
+    def __init__(self, rows: list[Row], told: dict[str, Any]) -> None:
         self.rows = rows
         self.columns = tuple(Column(*column) for column in told["columns"])
         self.complete: bool = told["complete"]  # every table was read whole, and nothing was in doubt
@@ -115,7 +115,11 @@ class Result(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
         return self.rows[index]
 
     def __iter__(self) -> Iterator[Row]:
@@ -130,6 +134,7 @@ class Result(Sequence):
         return f"<Result of {len(self.rows)} rows ({names}), {'complete' if self.complete else 'may be incomplete'}>"
 
 
-def _reading(vm, table, rows, times, took, when, end, retries, failure) -> Reading:
+def _reading(vm: str, table: str, rows: int, times: int, took: float, when: float, end: str, retries: int,
+             failure: str | None) -> Reading:
     moment = datetime.datetime.fromtimestamp(when, datetime.timezone.utc)
     return Reading(vm, table, rows, times, took, moment, end, retries, failure)
