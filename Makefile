@@ -12,7 +12,7 @@ export NINJA_STATUS := [%f/%t %es]
 .PHONY: all setup configure install demo test test-fast fuzz bench format check clean
 
 all: configure
-	@cmake --build build --target vitrine vitrine_manuals
+	@cmake --build build --target vitrine vitrine_manuals vitrine_python
 
 configure:
 	@tools/setup --check build

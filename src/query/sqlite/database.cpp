@@ -111,6 +111,8 @@ private:
         return now > bytes_before_ ? static_cast<std::size_t>(now - bytes_before_) : 0;
     }
 
+    static Error interrupted() { return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted"); }
+
     Result<Prepared> prepare(std::string_view text) const;
     [[nodiscard]] bool tells_rows_apart(std::string_view text) const;
     Result<void> bind(sqlite3_stmt* statement, std::span<const Value> parameters) const;
@@ -142,6 +144,7 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
         return Error::with_text(Errc::usage, Origin::user, "only SELECT is possible: guests are read, never changed",
                                 "vitrine schema lists the tables");
     }
+    if (code == SQLITE_INTERRUPT) return interrupted();
     if (code != SQLITE_OK) {
         return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())),
                                 "vitrine schema lists the tables, vitrine schema TABLE its columns");
@@ -151,6 +154,7 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     const auto left = static_cast<int>(text.data() + text.size() - rest);
     const int more = sqlite3_prepare_v2(handle_.get(), rest, left, &second, nullptr);
     const Prepared other(second);
+    if (more == SQLITE_INTERRUPT) return interrupted();
     if (more != SQLITE_OK || second != nullptr)
         return Error::with_text(Errc::usage, Origin::user, "more than one statement", "give them one at a time");
     return prepared;
@@ -209,7 +213,7 @@ Error SqliteDatabase::failed(const Statement& statement) const {
         return Error::with_text(Errc::limit, Origin::user, "out of memory", "ask for less: WHERE, LIMIT");
     if (code == SQLITE_TOOBIG)
         return Error::with_text(Errc::limit, Origin::user, "a value is longer than 1 MiB", "use substr()");
-    if (code == SQLITE_INTERRUPT) return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted");
+    if (code == SQLITE_INTERRUPT) return interrupted();
     return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())));
 }
 
