@@ -118,8 +118,8 @@ def _example(stage: Stage, debian: CleanDebian, packages: list) -> list:
                  "cmake", "-S", "/examples", "-B", "/tmp/examples")),
              stage.run_case("the example builds against libvitrine-dev", *debian.command("cmake", "--build", "/tmp/examples"))]
     if (debian.root / "image.raw").is_file():
-        cases.append(stage.run_case("the example looks into an image", *debian.command(
-            "/tmp/examples/list_processes", "/image.raw")))
+        cases.append(stage.run_case("the example's answers of an image agree", *debian.command(
+            "/tmp/examples/ask_and_walk", "/image.raw")))
     return cases
 
 
