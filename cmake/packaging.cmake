@@ -65,6 +65,15 @@ set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-vitrine)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_SECTION python)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS python3)
+if(TARGET vitrine_python)
+  get_target_property(suffix vitrine_python SUFFIX)
+  if(suffix MATCHES "cpython-3([0-9]+)")  # the interpreter that it is made for, and no other
+    math(EXPR next "${CMAKE_MATCH_1} + 1")
+    set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "python3 (>= 3.${CMAKE_MATCH_1}~), python3 (<< 3.${next})")
+  endif()
+endif()
+set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packaging/debian/python/postinst
+    ${PROJECT_SOURCE_DIR}/packaging/debian/python/prerm)
 set(CPACK_DEBIAN_PYTHON_DESCRIPTION "look into virtual machines from outside - Python 3 module
 ${about}
 .

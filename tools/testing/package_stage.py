@@ -157,6 +157,9 @@ def _in_clean_debian(stage: Stage, debian: CleanDebian, packages: list) -> list:
     else:
         cases.append(Case("the installed program lists the processes of an image", SKIPPED, f"there is no {IMAGE.name}"))
     cases.append(_completion(stage, debian))
+    if any(path.name.startswith("python3-vitrine_") for path in packages):
+        cases.append(stage.run_case("the Python package is imported", *debian.command(
+            "python3", "-c", "import vitrine; assert vitrine.__file__.startswith('/usr/lib/python3/dist-packages/')")))
     cases += _example(stage, debian, packages)
     cases.append(_purged(stage, debian, [path.name.partition("_")[0] for path in packages]))
     return cases
