@@ -16,10 +16,12 @@ foreach(layer IN LISTS VITRINE_LAYERS)
 endforeach()
 target_compile_features(vitrine_all INTERFACE cxx_std_20)
 
-install(TARGETS ${vitrine_exported} EXPORT vitrine-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT vitrine-targets NAMESPACE vitrine:: DESTINATION ${VITRINE_PACKAGE_DIR})
+install(TARGETS ${vitrine_exported} EXPORT vitrine-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(EXPORT vitrine-targets NAMESPACE vitrine:: DESTINATION ${VITRINE_PACKAGE_DIR}
+        COMPONENT development)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/vitrine DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        FILES_MATCHING PATTERN "*.h")
+        COMPONENT development FILES_MATCHING PATTERN "*.h")
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/vitrineConfig.cmake.in
   ${CMAKE_CURRENT_BINARY_DIR}/vitrineConfig.cmake INSTALL_DESTINATION ${VITRINE_PACKAGE_DIR})
@@ -27,6 +29,8 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/vitrineConfig.cmake.in
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/vitrineConfigVersion.cmake
   VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vitrineConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/vitrineConfigVersion.cmake
-        DESTINATION ${VITRINE_PACKAGE_DIR})
+        DESTINATION ${VITRINE_PACKAGE_DIR} COMPONENT development)
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")

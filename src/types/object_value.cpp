@@ -61,7 +61,7 @@ Result<std::uint64_t> Object::as_unsigned() const { return bits(); }
 Result<std::int64_t> Object::as_signed() const {
     const std::uint64_t value = VITRINE_TRY(bits());
     const std::uint64_t width = bit_size_ != 0 ? bit_size_ : size().value_or(8) * 8;
-    if (indirections_ == 0 && stripped().is_signed) {
+    if (holds_signed()) {
         const auto unused = static_cast<unsigned>(64 - width);
         return static_cast<std::int64_t>(value << unused) >> unused;
     }
@@ -139,6 +139,13 @@ Result<GuestString> Object::as_string(std::size_t max) const {
                                              : VITRINE_TRY(space_->read_c_string(address_, size));
     if (count != 0 && text.bytes.size() == count) text.truncated = false;
     return text;
+}
+
+Result<std::string> Object::as_text() const {
+    GuestString text = VITRINE_TRY(as_string(kMaxText));
+    if (text.truncated)
+        return failed(Errc::limit, fmt::format("no end of the text within {} bytes", text.bytes.size()));
+    return std::move(text.bytes);
 }
 
 }  // namespace vitrine

@@ -10,6 +10,7 @@ from .cases import FAILED, SKIPPED, Case, closing_line, count
 from .demo_stage import demo
 from .fuzz_stage import fuzz
 from .install_stage import install
+from .package_stage import package
 from .processes import Children, Stopped
 from .stages import BACKGROUND_NICE, BUILD, PROJECT, Stage
 
@@ -39,6 +40,7 @@ PLANS = {
     "unit": Plan(stages.unit, 0, ("build",), ("images",)),
     "static": Plan(stages.static, 0),
     "install": Plan(install, 0, ("build",)),
+    "package": Plan(package, 0, ("build",), ("images",)),
     "demo": Plan(demo, 0, ("build",), ("kernels",)),
     "guests": Plan(stages.guests, 0, (), ("images",)),
     "live": Plan(stages.live, 0, ("build",), ("images",)),
@@ -49,7 +51,7 @@ PLANS = {
 }
 # What a stage that was asked for alone brings along. The sanitizer builds do not need the everyday one; in a whole run
 # they only wait for it.
-BRINGS = {"unit": ("build",), "install": ("build",), "images": ("kernels",), "demo": ("build", "kernels"),
+BRINGS = {"unit": ("build",), "install": ("build",), "package": ("build",), "images": ("kernels",), "demo": ("build", "kernels"),
           "guests": ("kernels",), "live": ("build", "kernels"), "nested": ("build", "kernels")}
 
 

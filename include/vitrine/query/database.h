@@ -1,6 +1,10 @@
 // SQL over guests: every table of every guest is a read-only virtual table of one SQLite database. All front ends ask through this.
 //
 //   auto database = VITRINE_TRY(Database::open({{"web1", *guest}}));
+//   RowSet root = VITRINE_TRY(database->query("SELECT pid, name FROM processes WHERE uid = 0"));      // see row_set.h
+//
+// or row by row:
+//
 //   Lines sink;                                                      // a ResultSink
 //   QueryReport report = VITRINE_TRY(database->query("SELECT pid, name FROM processes WHERE uid = 0", {}, sink));
 //   if (!report.complete()) ...                                      // report.diagnostics says what could not be read
@@ -87,6 +91,8 @@ struct QueryReport {
     bool one_moment = true;
 };
 
+class RowSet;
+
 class Database {
 public:
     // usage: two guests of one name. `tables`: those that the database has; all_tables() by default.
@@ -103,6 +109,8 @@ public:
     // The same, with values for the parameters ?1, ?2, ... of the statement.
     virtual Result<QueryReport> query(std::string_view sql, std::span<const Value> parameters,
                                       const QueryLimits& limits, ResultSink& sink) = 0;
+    // The whole answer at once (query/row_set.h). limit: it takes more bytes than limits.memory.
+    Result<RowSet> query(std::string_view sql, std::span<const Value> parameters = {}, const QueryLimits& limits = {});
     // The guests stand still from here on (their vCPUs are paused), or go on: two tables then fit each other, or need not.
     virtual void set_paused(bool paused) = 0;
     // From any thread or a signal handler: the statement that runs ends with Errc::cancelled.

@@ -1,15 +1,15 @@
 // A guest's object with its C type: members, elements and what pointers lead to by name, as a debugger has them.
 //
 //   Object task = VITRINE_TRY(guest.object("task_struct", address));
-//   Object pid = VITRINE_TRY(task.member("pid"));
+//   auto pid = VITRINE_TRY(task.get<std::int32_t>("pid"));
 //   Object file = VITRINE_TRY(task.member("mm.exe_file.f_path.dentry.d_name.name"));     // pointers are followed
-//   std::int64_t number = VITRINE_TRY(pid.as_signed());
 //   GuestString name = VITRINE_TRY(file.as_string(64));
 //
 // A regular value. Guest bytes are read when a number, a text, or what lies behind a pointer is asked for, each time anew: snapshot() reads
 // once and answers from the copy. The address space and the catalog must outlive every object; a Guest owns both.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "vitrine/base/address.h"
@@ -25,6 +26,11 @@
 #include "vitrine/types/catalog.h"
 
 namespace vitrine {
+
+// What get() and as() give: integers, bool, double (of float too), Gva, texts.
+template <class T>
+concept ObjectValue = (std::integral<T> && !std::same_as<T, char>) || std::same_as<T, double> ||
+                      std::same_as<T, std::string> || std::same_as<T, Gva>;
 
 class Object {
 public:
@@ -64,6 +70,14 @@ public:
     Result<Object> snapshot(std::size_t max = kMaxSnapshot) const;
     static constexpr std::size_t kMaxSnapshot = std::size_t{1} << 20;
 
+    // A value as a C++ type: that of a member, or this object's own. Integers: out_of_range for what T cannot hold (bool: all but 0 is true).
+    // Texts: any bytes, up to a NUL; limit for what is longer than kMaxText. Everything else as the functions below have it.
+    template <ObjectValue T>
+    Result<T> get(std::string_view path) const;
+    template <ObjectValue T>
+    Result<T> as() const;
+    static constexpr std::size_t kMaxText = 4096;
+
     // Integers, booleans, enumerations and pointers of at most 8 bytes; usage for everything else.
     Result<std::uint64_t> as_unsigned() const;  // the bits, as they are
     Result<std::int64_t> as_signed() const;     // by the type's sign; out_of_range for what does not fit
@@ -90,6 +104,11 @@ private:
     Result<std::uint64_t> bits() const;
     Result<Object> step(std::string_view name) const;
     [[nodiscard]] Error failed(Errc code, std::string text) const;
+    [[nodiscard]] bool holds_signed() const { return indirections_ == 0 && stripped().is_signed; }
+    Result<std::string> as_text() const;
+    // `number` is what a signed or unsigned type holds.
+    template <class T, class Number>
+    Result<T> narrowed(Number number) const;
     Result<Object> cast_to(TypeId type, unsigned indirections) const;
     Result<GuestString> string_in_copy(std::size_t size) const;
 
@@ -105,5 +124,32 @@ private:
     std::shared_ptr<const Bytes> copy_;
     std::uint64_t copy_offset_ = 0;
 };
+
+template <class T, class Number>
+Result<T> Object::narrowed(Number number) const {
+    if (std::in_range<T>(number)) return static_cast<T>(number);
+    return failed(Errc::out_of_range, std::to_string(number) + " does not fit into the type asked for");
+}
+
+template <ObjectValue T>
+Result<T> Object::as() const {
+    if constexpr (std::same_as<T, bool>) {
+        return as_boolean();
+    } else if constexpr (std::same_as<T, double>) {
+        return as_real();
+    } else if constexpr (std::same_as<T, std::string>) {
+        return as_text();
+    } else if constexpr (std::same_as<T, Gva>) {
+        return as_address();
+    } else {
+        if (holds_signed()) return narrowed<T>(VITRINE_TRY(as_signed()));
+        return narrowed<T>(VITRINE_TRY(as_unsigned()));
+    }
+}
+
+template <ObjectValue T>
+Result<T> Object::get(std::string_view path) const {
+    return VITRINE_TRY(member(path)).template as<T>();
+}
 
 }  // namespace vitrine
