@@ -96,7 +96,8 @@ public:
 #endif
     static constexpr long kMostKiB = 64 * 1024;
 
-    explicit Bounded(std::string what, double seconds = 2.0) : what_(std::move(what)), seconds_(seconds * kSlower) {
+    explicit Bounded(std::string what, double seconds = 2.0, long most_kib = kMostKiB)
+        : what_(std::move(what)), seconds_(seconds * kSlower), most_kib_(most_kib) {
         // Resets VmHWM, so that the peak is this test's own.
         std::ofstream("/proc/self/clear_refs") << "5";
         before_ = resident("VmRSS:");
@@ -107,7 +108,7 @@ public:
         EXPECT_LT(cpu() - began_, seconds_) << what_ << ": seconds of CPU time";
         const long peak = resident("VmHWM:");
         if (kMemoryTells && before_ > 0) {
-            EXPECT_LT(peak - before_, kMostKiB) << what_ << ": KiB of memory";
+            EXPECT_LT(peak - before_, most_kib_) << what_ << ": KiB of memory";
         }
     }
 
@@ -132,6 +133,7 @@ private:
 
     std::string what_;
     double seconds_;
+    long most_kib_;
     double began_ = cpu();
     long before_ = 0;
 };
