@@ -12,7 +12,7 @@ namespace vitrine {
 struct GuestMemory::Pieces {
     static constexpr std::size_t kMax = 512;
 
-    explicit Pieces(RamStore& s) : store(s) {}
+    explicit Pieces(GuestMemory& m) : memory(m) {}
 
     Result<void> add(ReadOp& op, std::uint64_t offset, std::span<std::byte> out) {
         if (count == kMax) VITRINE_CHECK(flush());
@@ -24,16 +24,17 @@ struct GuestMemory::Pieces {
     Result<void> flush() {
         const std::size_t n = std::exchange(count, 0);
         if (n == 0) return {};
-        auto outcome = store.read(std::span(ops).first(n));
+        auto outcome = memory.store_->read(std::span(ops).first(n));
         for (std::size_t i = 0; i < n; ++i) {
             if ((outcome && ops[i].ok) || !owners[i]->ok) continue;
+            memory.note_refusal(owners[i]->address);
             owners[i]->ok = false;
             owners[i]->status = outcome ? ops[i].status : outcome.error().code;
         }
         return outcome;
     }
 
-    RamStore& store;
+    GuestMemory& memory;
     std::size_t count = 0;
     std::array<StoreReadOp, kMax> ops;
     std::array<ReadOp*, kMax> owners;
@@ -93,10 +94,11 @@ Result<void> GuestMemory::read(std::span<ReadOp> ops) {
             VITRINE_CHECK(store_->read(std::span<StoreReadOp>(&piece, 1)));
             op.ok = piece.ok;
             op.status = piece.status;
+            if (!op.ok) note_refusal(op.address);
             return {};
         }
     }
-    Pieces pieces(*store_);
+    Pieces pieces(*this);
     for (; i < ops.size(); ++i) {
         ReadOp& op = ops[i];
         op.ok = true;

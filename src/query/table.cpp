@@ -112,11 +112,24 @@ private:
 
 }  // namespace
 
+// A value that could not be read is NULL, and a table need not say of each why: here it is said that there were some.
 Result<WalkReport> generate_rows(const Table& table, Guest& guest, QueryContext& context, RowSink& sink) {
     const Generator* generator = table.generator_for(guest.kernel().os);
-    if (generator != nullptr) return generator->run(guest, context, sink);
-    return Error::with_text(Errc::unsupported, Origin::table,
-                            fmt::format("there is no table {} for this kind of guest", table.spec.name));
+    if (generator == nullptr) {
+        return Error::with_text(Errc::unsupported, Origin::table,
+                                fmt::format("there is no table {} for this kind of guest", table.spec.name));
+    }
+    const std::uint64_t before = guest.machine().memory().refusals().count;
+    auto report = generator->run(guest, context, sink);
+    const GuestMemory::Refusals after = guest.machine().memory().refusals();
+    if (after.count != before) {
+        sink.diagnostic(
+            {Severity::warning, std::string(table.spec.name),
+             fmt::format("{} reads of the guest's memory failed, the last at guest-physical {:#x}: values or "
+                         "rows may be missing",
+                         after.count - before, after.last.value)});
+    }
+    return report;
 }
 
 // Of the answer as a whole, and so above whatever is said of single rows.

@@ -60,7 +60,7 @@ public:
 #endif
     static constexpr long kMostKiB = 64 * 1024;
 
-    explicit Bounded(std::string what, double seconds = 2.0);
+    explicit Bounded(std::string what, double seconds = 2.0, long most_kib = kMostKiB);
     Bounded(const Bounded&) = delete;
     Bounded& operator=(const Bounded&) = delete;
     ~Bounded();
@@ -72,6 +72,7 @@ private:
 
     std::string what_;
     double seconds_;
+    long most_kib_;
     double began_ = cpu();
     long before_ = 0;
 };

@@ -18,7 +18,7 @@ BACKGROUND_NICE = 10
 # look at there, and takes twenty times the time of the others for it. Everything that has threads, processes, signals or
 # shared memory is left; and `ctest --preset tsan` runs all.
 ONE_THREADED = ("^(AllLayouts|Kallsyms|ElfCore|Guests/|Described/|ShuffledLayout|MalformedBtf|KernelBtf|HostileLists|"
-                "Faults|FaultSweep|Forgeries|Memories/Reading|Modes/)")
+                "Faults|FaultSweep|Kernels/Recorded|Forgeries|Memories/Reading|Modes/)")
 
 SANITIZER_ENVIRONMENT = {"CCACHE_BASEDIR": str(PROJECT), "CCACHE_NOHASHDIR": "1"}
 

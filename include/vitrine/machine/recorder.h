@@ -46,6 +46,7 @@ public:
     // have secrets). usage: there is a file of that name already, or something that is no file. limit: more was read than a recording can hold.
     struct SaveOptions {
         bool overwrite = false;
+        bool small = false;  // a sixth smaller, for ten times the time: seconds
     };
     Result<RecordingSize> save(const std::string& path, const MemoryLayout& layout, const RecordingFacts& facts,
                                SaveOptions options) const;

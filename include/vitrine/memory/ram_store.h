@@ -117,9 +117,23 @@ public:
     [[nodiscard]] AccessMethod method() const override { return store_->method(); }
     void new_generation() override;
 
+    // Reads inside the layout that the store refused, since this was made; and where in guest-physical memory the last of them began.
+    struct Refusals {
+        std::uint64_t count = 0;
+        Gpa last;
+    };
+    [[nodiscard]] Refusals refusals() const {
+        return {refused_.load(std::memory_order_relaxed), Gpa{last_refused_.load(std::memory_order_relaxed)}};
+    }
+
 private:
     friend class AddressSpace;
     struct Pieces;
+
+    void note_refusal(Gpa address) {
+        refused_.fetch_add(1, std::memory_order_relaxed);
+        last_refused_.store(address.value, std::memory_order_relaxed);
+    }
 
     [[nodiscard]] const LayoutExtent* find_extent(std::uint64_t address) const;
     // Where the bytes lie in this process, if they lie in one extent of a mapped store and may all be touched; else null.
@@ -140,6 +154,8 @@ private:
     RamStore::Mapping mapping_;
     std::uint64_t generation_ = 1;                     // changes whenever what was read may no longer hold
     mutable std::atomic<std::size_t> last_extent_{0};  // a hint only
+    std::atomic<std::uint64_t> refused_{0};
+    std::atomic<std::uint64_t> last_refused_{0};
 };
 
 inline const LayoutExtent* GuestMemory::find_extent(std::uint64_t address) const {

@@ -147,12 +147,11 @@ Result<void> check_pages(const RecordedIndex& index, std::uint64_t contents) {
     return {};
 }
 
-// Level 19 takes seconds for what a recording usually holds, and halves what level 3 leaves.
-Result<std::vector<std::byte>> pack(std::span<const std::byte> from) {
-    constexpr std::size_t kLarge = 64u << 20;
+// Of the pages of a recording of all tables level 9 leaves 24 % in 0.4 s, level 12 as much in 0.7 s, level 19 20 % in 7 s.
+Result<std::vector<std::byte>> pack(std::span<const std::byte> from, Packing packing) {
     const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
     if (!context) return Error::make(Errc::limit, Origin::source, "memory for packing a recording");
-    ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, from.size() > kLarge ? 9 : 19);
+    ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, packing == Packing::small ? 19 : 9);
     ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, from.size() > (8u << 20) ? 26 : 23);
     std::vector<std::byte> packed(ZSTD_compressBound(from.size()));
     const std::size_t size = ZSTD_compress2(context.get(), packed.data(), packed.size(), from.data(), from.size());
@@ -193,13 +192,14 @@ Result<RecordedFile> parse_recording(std::span<const std::byte> file) {
     return recording;
 }
 
-Result<std::vector<std::byte>> write_recording(const RecordedIndex& index, std::span<const std::byte> contents) {
+Result<std::vector<std::byte>> write_recording(const RecordedIndex& index, std::span<const std::byte> contents,
+                                               Packing packing) {
     recorded::Writer writer;
     code_index(writer, index);
     if (!writer.ok() || writer.bytes().size() > kMostIndex || contents.size() / kPageSize > RecordingStore::kMostPages)
         return Error::with_text(Errc::limit, Origin::source, "more than a recording can hold");
-    const auto index_packed = VITRINE_TRY(pack(writer.bytes()));
-    const auto contents_packed = contents.empty() ? std::vector<std::byte>() : VITRINE_TRY(pack(contents));
+    const auto index_packed = VITRINE_TRY(pack(writer.bytes(), packing));
+    const auto contents_packed = contents.empty() ? std::vector<std::byte>() : VITRINE_TRY(pack(contents, packing));
 
     recorded::Writer file;
     for (const unsigned char byte : kMark) file.number(byte);

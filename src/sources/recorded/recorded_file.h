@@ -57,8 +57,11 @@ inline constexpr std::uint64_t kMostRecordingBytes = std::uint64_t{1} << 31;
 // Errors: malformed (damaged or cut short), unsupported (another version), limit (memory of this host), with a text of one line.
 Result<RecordedFile> parse_recording(std::span<const std::byte> file);
 
+enum class Packing : std::uint8_t { fast, small };
+
 // The file's bytes. contents is a multiple of 4 KiB.
-Result<std::vector<std::byte>> write_recording(const RecordedIndex& index, std::span<const std::byte> contents);
+Result<std::vector<std::byte>> write_recording(const RecordedIndex& index, std::span<const std::byte> contents,
+                                               Packing packing = Packing::fast);
 
 // Of all but the last 8 bytes, which it becomes. For the writer and for tests that alter a file.
 [[nodiscard]] std::uint64_t recording_checksum(std::span<const std::byte> all_before);

@@ -123,7 +123,8 @@ Result<RecordingSize> Recorder::save(const std::string& path, const MemoryLayout
         if (page.content == RecordingStore::Content::bytes) recorded.content = contents.number_of(page.bytes);
         index.pages.push_back(recorded);
     }
-    const auto bytes = VITRINE_TRY(write_recording(index, contents.bytes()));
+    const auto bytes = VITRINE_TRY(
+        write_recording(index, contents.bytes(), options.small ? Packing::small : Packing::fast));
     VITRINE_CHECK(write_file(path, bytes, options.overwrite));
     return RecordingSize{index.pages.size(), contents.bytes().size() / kPageSize, bytes.size()};
 }

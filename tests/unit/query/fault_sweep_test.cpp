@@ -75,6 +75,26 @@ TEST(FaultSweep, EveryNthReadFailsForEveryTable) {
     EXPECT_GT(check.fewer, 0u);
 }
 
+// A value that could not be read is NULL like one that there is not: what tells them apart is said once for the table.
+TEST(FaultSweep, ReadsThatFailedAreSaidWithTheTable) {
+    const SyntheticGuest made = small_guest();
+    for (const char* table : {"kernel_info", "kernel_modules", "process_namespaces"}) {
+        auto filter = std::make_shared<StoreFilter>(made.store());
+        auto guest = attach(made.machine_over(filter, made.vcpus()));
+        ASSERT_TRUE(guest);
+        EXPECT_EQ(ask(**guest, table).rows.all_diagnostics().find("reads of the guest's memory failed"),
+                  std::string::npos);
+        refuse_every(*filter, 2);
+        EXPECT_NE(ask(**guest, table).rows.all_diagnostics().find("reads of the guest's memory failed"),
+                  std::string::npos)
+            << table;
+        filter->refuse = nullptr;
+        EXPECT_EQ(ask(**guest, table).rows.all_diagnostics().find("reads of the guest's memory failed"),
+                  std::string::npos)
+            << table << ": of this answer, not of those before";
+    }
+}
+
 TEST(FaultSweep, PagesAreMissingForEveryTable) {
     const SyntheticGuest made = small_guest();
     Missing check(made);

@@ -105,6 +105,12 @@ Error refusal(const Bytes& file) {
 
 std::string why(const Bytes& file) { return refusal(file).to_string(); }
 
+TEST(RecordedFile, PackedSmallHoldsTheSame) {
+    const auto parsed = parse_recording(write_recording(index(), contents(), Packing::small).value());
+    ASSERT_TRUE(parsed) << parsed.error().to_string();
+    EXPECT_TRUE(std::ranges::equal(parsed->contents.span(), contents()));
+}
+
 TEST(RecordedFile, KeepsEverything) {
     const auto parsed = parse_recording(good_file());
     ASSERT_TRUE(parsed) << parsed.error().to_string();
