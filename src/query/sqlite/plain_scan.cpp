@@ -88,7 +88,10 @@ public:
         const std::size_t all = scan_.table->spec.columns.size();
         for (std::size_t at = 0; at < store.rows(); ++at) {
             if (!may_go_on()) return false;
-            for (std::size_t i = 0; i < row_.size(); ++i) {
+            // Every column in the table's order: so are they kept.
+            if (whole_)
+                store.for_each_cell(at, [&](std::size_t i, const Cell& cell) { give(cell, types_[i], row_[i]); });
+            for (std::size_t i = 0; i < row_.size() && !whole_; ++i) {
                 if (scan_.columns[i] < all) give(store.at(at, scan_.columns[i]), types_[i], row_[i]);
                 else give_text(vm_, row_[i]);
             }
