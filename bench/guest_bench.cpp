@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,7 +56,7 @@ void task_walk(benchmark::State& state, LinuxGuest* guest) {
         static_cast<double>(tasks), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-void whole_table(benchmark::State& state, LinuxGuest* guest, const char* name) {
+void whole_table(benchmark::State& state, LinuxGuest* guest, std::string_view name) {
     const Table* table = find_table(name);
     CountRows sink;
     for (auto _ : state) {
@@ -168,12 +169,13 @@ void add_benchmarks(const std::string& name, LinuxGuest* guest) {
     add("modules_table", [guest](benchmark::State& s) {
         whole_table(s, guest, "kernel_modules");
     })->Unit(benchmark::kMicrosecond);
-    for (const char* table : {"processes", "kernel_modules", "symbols", "types"}) {
-        add(fmt::format("table_{}", table).c_str(), [guest, table](benchmark::State& s) {
-            whole_table(s, guest, table);
+    for (const Table* table : all_tables()) {
+        const std::string_view of = table->spec.name;
+        add(fmt::format("table_{}", of).c_str(), [guest, of](benchmark::State& s) {
+            whole_table(s, guest, of);
         })->Unit(benchmark::kMicrosecond);
-        add(fmt::format("sql_{}", table).c_str(), [guest, table](benchmark::State& s) {
-            ask(s, guest, fmt::format("SELECT * FROM {}", table));
+        add(fmt::format("sql_{}", of).c_str(), [guest, of](benchmark::State& s) {
+            ask(s, guest, fmt::format("SELECT * FROM {}", of));
         })->Unit(benchmark::kMicrosecond);
     }
     add("sql_one_process", [guest](benchmark::State& s) {

@@ -10,6 +10,7 @@ Everything in a guest's truth that a guest can choose is bytes.
 """
 
 from .config import BACKENDS, GuestConfig, load_matrix
+from .crowd import crowded
 from .guest import Guest, GuestError, Unavailable
 from .images import Images, ensure_images
 from .initramfs import BuildError
@@ -22,5 +23,5 @@ from .truth import Module, Process, Symbol, Task, Truth, TruthError, Vma
 __all__ = [
     "BACKENDS", "BuildError", "Guest", "GuestConfig", "GuestError", "Images", "Kernel", "Module", "NotAvailable",
     "Process", "Qmp", "QmpError", "Symbol", "Task", "Truth", "TruthError", "Unavailable", "Vma", "build_initramfs",
-    "cache_dir", "cached", "ensure", "ensure_images", "ids", "load_matrix",
+    "cache_dir", "cached", "crowded", "ensure", "ensure_images", "ids", "load_matrix",
 ]

@@ -19,6 +19,7 @@ STATIC = ("gcc", "-static", "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror")
 PROGRAMS = {
     "init": (STATIC, ("init.c",)),
     "collect": (STATIC, ("collect.c",)),
+    "crowd": (STATIC, ("crowd.c",)),  # only in guests that ask for it: crowd.py
     "workload": ((*STATIC, "-pthread"),
                  ("workload.c", "workload_tasks.c", "workload_identity.c", "workload_resources.c", "common.c")),
     "tiny32": (("gcc", "-m32", "-static", "-nostdlib", "-ffreestanding", "-fno-pie", "-no-pie", "-O2",

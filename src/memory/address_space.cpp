@@ -38,9 +38,13 @@ AddressSpace& AddressSpace::operator=(const AddressSpace& other) {
 }
 
 void AddressSpace::forget() const {
-    cache_.fill({});
-    regions_.fill({});
-    directories_.fill({});
+    epoch_ += kOneEpoch;
+    if (epoch_ == kNoEpoch) {
+        cache_.fill({});
+        regions_.fill({});
+        directories_.fill({});
+        epoch_ = 0;
+    }
     if (direct_ != nullptr) generation_ = direct_->generation_;
 }
 
@@ -60,11 +64,11 @@ void AddressSpace::remember(std::uint64_t address, unsigned shift, std::uint64_t
         return direct_ != nullptr ? direct_->resolve(table, kPageSize) : nullptr;
     };
     if (shift == kDirectoryShift && is_table) {
-        directories_[(address >> kDirectoryShift) % kDirectories] = {address >> kDirectoryShift, host_of(frame)};
+        directories_[(address >> kDirectoryShift) % kDirectories] = {keyed(address >> kDirectoryShift), host_of(frame)};
         return;
     }
     if (is_table && shift != kRegionShift) return;
-    regions_[(address >> kRegionShift) % kRegions] = {address >> kRegionShift,
+    regions_[(address >> kRegionShift) % kRegions] = {keyed(address >> kRegionShift),
                                                       is_table ? frame : frame & ~(kRegionSize - 1),
                                                       is_table ? host_of(frame) : nullptr, is_table};
 }
@@ -75,7 +79,7 @@ Result<std::uint64_t> AddressSpace::walk(Reader& reader, std::uint64_t address) 
     std::uint64_t table = walk::root_table(mode_, root_);
     auto levels = walk::levels(mode_);
     const Region& region = regions_[(address >> kRegionShift) % kRegions];
-    if (region.number == address >> kRegionShift) {
+    if (region.number == keyed(address >> kRegionShift)) {
         if (!region.is_table) return region.frame + (address & (kRegionSize - kPageSize));
         table = region.frame;
         levels = levels.last(1);
@@ -110,13 +114,13 @@ Result<std::uint64_t> AddressSpace::walk(Reader& reader, std::uint64_t address) 
 
 bool AddressSpace::refill_region(std::uint64_t address, Region& region) const {
     const Directory& directory = directories_[(address >> kDirectoryShift) % kDirectories];
-    if (directory.number != address >> kDirectoryShift || directory.host == nullptr) return false;
+    if (directory.number != keyed(address >> kDirectoryShift) || directory.host == nullptr) return false;
     const walk::Level& level = walk::levels(mode_).last(2).front();
     const auto raw = load<std::uint64_t>(walk::entry_address(mode_, level, 0, address) + directory.host);
     const walk::Entry entry = walk::decode(mode_, level, raw);
     if (!entry.present || entry.malformed || !direct_->copy_is_good()) return false;
-    region = {address >> kRegionShift, entry.frame, entry.large ? nullptr : direct_->resolve(entry.frame, kPageSize),
-              !entry.large};
+    region = {keyed(address >> kRegionShift), entry.frame,
+              entry.large ? nullptr : direct_->resolve(entry.frame, kPageSize), !entry.large};
     return true;
 }
 
@@ -124,7 +128,7 @@ bool AddressSpace::refill_region(std::uint64_t address, Region& region) const {
 // reads under way. Null: not that simple; the full walk finds out why.
 const std::byte* AddressSpace::refill(std::uint64_t address) const {
     Region& region = regions_[(address >> kRegionShift) % kRegions];
-    if (region.number != address >> kRegionShift && !refill_region(address, region)) return nullptr;
+    if (region.number != keyed(address >> kRegionShift) && !refill_region(address, region)) return nullptr;
     std::uint64_t frame = region.frame + (address & (kRegionSize - kPageSize));
     if (region.is_table) {
         if (region.host == nullptr) region.host = direct_->resolve(region.frame, kPageSize);
@@ -136,7 +140,7 @@ const std::byte* AddressSpace::refill(std::uint64_t address) const {
     }
     const std::byte* host = direct_->resolve(frame, kPageSize);
     if (host == nullptr || !direct_->copy_is_good()) return nullptr;
-    cache_[address / kPageSize % kEntries] = {address / kPageSize, frame, host};
+    cache_[address / kPageSize % kEntries] = {keyed(address / kPageSize), frame, host};
     return host;
 }
 
@@ -154,8 +158,8 @@ void AddressSpace::check_generation() const {
 
 // From the cache, or by a walk. check_generation() has been called.
 Result<AddressSpace::Entry> AddressSpace::entry_for(Gva address) const {
-    const std::uint64_t page = address.value / kPageSize;
-    Entry& entry = cache_[page % kEntries];
+    const std::uint64_t page = keyed(address.value / kPageSize);
+    Entry& entry = cache_[address.value / kPageSize % kEntries];
     if (entry.page != page) {
         auto frame = frame_of(address.value);
         if (!frame) return std::move(frame).error();

@@ -1,5 +1,6 @@
 // AddressSpace: reads of many pages and of many pieces.
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "memory/page_walk.h"
@@ -38,7 +39,7 @@ struct AddressSpace::Batch {
                 return;
             }
         }
-        ops[count] = ReadOp{Gpa{physical}, out};
+        std::construct_at(ops.data() + count, ReadOp{Gpa{physical}, out});
         owners[count] = owner;
         ++count;
     }
@@ -59,7 +60,10 @@ struct AddressSpace::Batch {
     PhysicalMemory& memory;
     std::size_t count = 0;
     std::size_t bytes = 0;  // queued since the batch was made
-    std::array<ReadOp, kMax> ops;
+    // Only the first `count` are ever made: to clear all of them would cost more than most reads.
+    union {
+        std::array<ReadOp, kMax> ops;
+    };
     std::array<VirtualReadOp*, kMax> owners;
 };
 
@@ -136,6 +140,8 @@ Result<void> AddressSpace::read_batch(std::span<VirtualReadOp> ops) const {
     Batch batch(*memory_);
     for (VirtualReadOp& op : ops) {
         op.ok = true;
+        if (const std::byte* host = find(op.address, op.out.size()); host != nullptr && copy_from(host, op.out))
+            continue;
         std::size_t queued = 0;
         while (queued < op.out.size() && op.ok) {
             if (batch.full()) VITRINE_CHECK(batch.flush());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,12 @@ Value integer(const std::optional<T>& value) {
 }
 inline Value address(std::uint64_t value) { return AddressValue{value}; }
 inline Value address(Gva value) { return AddressValue{value.value}; }
+
+// Of a row that is used for one thing after the other: the memory of the text before serves again.
+inline void set_text(Value& to, std::string_view text) {
+    if (auto* before = std::get_if<std::string>(&to)) before->assign(text);
+    else to.emplace<std::string>(text);
+}
 
 // Makes a Generator's function of one for Linux guests.
 template <Result<WalkReport> (*generate)(LinuxGuest&, QueryContext&, RowSink&)>

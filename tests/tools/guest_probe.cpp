@@ -97,7 +97,10 @@ int translate(LinuxGuest& guest) {
         if (space == spaces.end() && task != tasks.end()) {
             const auto view = linux_os::TaskView::read(guest, task->second);
             const auto mm = view ? view->pointer(linux_os::FieldId::task_mm) : std::nullopt;
-            if (auto made = linux_os::user_space(guest, mm.value_or(Gva{}))) space = spaces.emplace(pid, *made).first;
+            if (const auto root = linux_os::user_root(guest, mm.value_or(Gva{}))) {
+                const AddressSpace& kernel = guest.space();
+                space = spaces.emplace(pid, AddressSpace(kernel.memory(), kernel.mode(), *root)).first;
+            }
         }
         if (space == spaces.end()) {
             fmt::print("- no such process\n");

@@ -45,6 +45,11 @@ public:
     [[nodiscard]] PhysicalMemory& memory() const { return *memory_; }
     [[nodiscard]] PagingMode mode() const { return mode_; }
     [[nodiscard]] Gpa root() const { return root_; }
+    // Goes on with other page tables of the same mode. Much cheaper than making another space: for one process after the other.
+    void set_root(Gpa root) {
+        root_ = root;
+        forget();
+    }
 
     Result<Translation> translate(Gva address) const;
 
@@ -82,21 +87,26 @@ public:
     void new_generation() const;
 
 private:
+    // What the caches hold goes by a number of at most 52 bits. The bits above are the epoch's: what an earlier epoch put in is never found
+    // again, and so everything is forgotten by one addition. All ones: empty; there is no such epoch.
+    static constexpr unsigned kNumberBits = 52;
+    static constexpr std::uint64_t kOneEpoch = std::uint64_t{1} << kNumberBits;
+    static constexpr std::uint64_t kNoEpoch = ~(kOneEpoch - 1);
     struct Entry {
-        std::uint64_t page = ~std::uint64_t{0};  // virtual page number; all ones: empty
+        std::uint64_t page = ~std::uint64_t{0};  // virtual page number, with the epoch
         std::uint64_t frame = 0;                 // guest-physical address of the 4 KiB piece
         const std::byte* host = nullptr;         // where the piece is mapped in this process, if it may be touched
     };
     // What the last table but one says of 2 MiB of virtual memory: a large page, or the table that maps it.
     struct Region {
-        std::uint64_t number = ~std::uint64_t{0};  // virtual address >> 21; all ones: empty
+        std::uint64_t number = ~std::uint64_t{0};  // virtual address >> 21, with the epoch
         std::uint64_t frame = 0;
         const std::byte* host = nullptr;  // where the table is mapped in this process, if it may be touched
         bool is_table = false;
     };
     // The table of regions for 1 GiB of virtual memory.
     struct Directory {
-        std::uint64_t number = ~std::uint64_t{0};  // virtual address >> 30; all ones: empty
+        std::uint64_t number = ~std::uint64_t{0};  // virtual address >> 30, with the epoch
         const std::byte* host = nullptr;
     };
     struct Outcome;
@@ -111,11 +121,12 @@ private:
         const std::uint64_t inside = address.value % kPageSize;
         if (direct_ == nullptr || size > kPageSize - inside || generation_ != direct_->generation_) return nullptr;
         const Entry& entry = cache_[address.value / kPageSize % kEntries];
-        if (entry.page == address.value / kPageSize && entry.host != nullptr) [[likely]]
+        if (entry.page == keyed(address.value / kPageSize) && entry.host != nullptr) [[likely]]
             return entry.host + inside;
         const std::byte* page = refill(address.value);
         return page != nullptr ? page + inside : nullptr;
     }
+    [[nodiscard]] std::uint64_t keyed(std::uint64_t number) const { return number | epoch_; }
     [[nodiscard]] const std::byte* refill(std::uint64_t address) const;
     bool refill_region(std::uint64_t address, Region& region) const;
     void forget() const;
@@ -138,6 +149,7 @@ private:
     PagingMode mode_;
     Gpa root_;
     mutable std::uint64_t generation_ = 0;  // of *direct_, when the cache was last empty
+    mutable std::uint64_t epoch_ = 0;       // a multiple of kOneEpoch, not kNoEpoch
     mutable std::array<Entry, kEntries> cache_{};
     mutable std::array<Region, kRegions> regions_{};
     mutable std::array<Directory, kDirectories> directories_{};

@@ -34,8 +34,7 @@ Error lacks_member() { return Error::make(Errc::not_found, Origin::types, "a mem
 
 constinit const NeedGroup kSpecialPathNeeds{"paths of special files", kMembers};
 
-Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
-    Name name;
+Result<PathResolver::Entry> PathResolver::read_entry(Gva dentry) const {
     std::array<std::byte, 8> parent{}, text{}, pprev{};
     std::array<std::byte, 4> length{};
     std::array<VirtualReadOp, 4> ops{VirtualReadOp{dentry.wrap_plus(layout_.at(FieldId::dentry_parent)), parent},
@@ -46,13 +45,23 @@ Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
     for (const VirtualReadOp& op : ops) {
         if (!op.ok) return Error::make_at(op.status, Origin::guest, op.address.value, "directory entry");
     }
-    const auto bytes = load<std::uint32_t>(length.data());
-    if (bytes > kNameMax)
+    return Entry{Gva{load<std::uint64_t>(parent.data())}, Gva{load<std::uint64_t>(text.data())},
+                 Gva{load<std::uint64_t>(pprev.data())}, load<std::uint32_t>(length.data())};
+}
+
+Result<PathResolver::Name> PathResolver::read_name(Gva dentry) const {
+    const Entry entry = VITRINE_TRY(read_entry(dentry));
+    return read_name(dentry, entry);
+}
+
+Result<PathResolver::Name> PathResolver::read_name(Gva dentry, const Entry& entry) const {
+    if (entry.length > kNameMax)
         return Error::make_at(Errc::malformed, Origin::guest, dentry.value, "directory entry's name length");
-    name.parent = Gva{load<std::uint64_t>(parent.data())};
-    name.unhashed = load<std::uint64_t>(pprev.data()) == 0;
-    name.text.resize(bytes);
-    VITRINE_CHECK(space_.read(Gva{load<std::uint64_t>(text.data())}, std::as_writable_bytes(std::span(name.text))));
+    Name name;
+    name.parent = entry.parent;
+    name.unhashed = entry.hash_pprev.is_null();
+    name.text.resize(entry.length);
+    VITRINE_CHECK(space_.read(entry.text, std::as_writable_bytes(std::span(name.text))));
     // No name has a NUL; a torn or forged one might.
     if (name.text.find('\0') != std::string::npos)
         return Error::make_at(Errc::malformed, Origin::guest, dentry.value, "directory entry's name");
@@ -129,10 +138,23 @@ Result<FilePath> PathResolver::of_path(Gva path) const {
 }
 
 Result<FilePath> PathResolver::of(Gva vfsmount, Gva dentry) const {
-    using F = FieldId;
     VITRINE_CHECK(check_layout());
+    const Gva mount = vfsmount.wrap_minus(layout_.at(FieldId::mount_mnt));
+    const auto entry = read_entry(dentry);
+    const std::pair key{mount.value, dentry.value};
+    const auto known = entry ? known_.find(key) : known_.end();
+    if (known != known_.end() && known->second.entry == *entry) return known->second.path;
+    FilePath path = VITRINE_TRY(walk(mount, dentry));
+    // What is in no directory is named by more than its entry.
+    if (!entry || entry->parent == dentry) return path;
+    if (known_.size() == kMostKnown) known_.clear();
+    known_.insert_or_assign(key, Known{*entry, path});
+    return path;
+}
+
+Result<FilePath> PathResolver::walk(Gva mount, Gva dentry) const {
+    using F = FieldId;
     const Gva start = dentry;
-    Gva mount = vfsmount.wrap_minus(layout_.at(F::mount_mnt));
     FilePath result;
     bool first = true;
     for (unsigned step = 0; step < kMaxSteps && result.text.size() < kPathMax; ++step) {

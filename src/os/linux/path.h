@@ -1,7 +1,10 @@
 // Paths of files as /proc shows them (fs/d_path.c), walked from dentry to dentry and mount to mount.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 
 #include "os/linux/layout.h"
 #include "vitrine/memory/address_space.h"
@@ -35,12 +38,29 @@ public:
     Result<FilePath> inside_file_system(Gva dentry) const;
 
 private:
+    // What a directory entry says of itself.
+    struct Entry {
+        Gva parent, text, hash_pprev;
+        std::uint32_t length = 0;
+        friend bool operator==(const Entry&, const Entry&) = default;
+    };
     struct Name {
         std::string text;
         Gva parent;
         bool unhashed = false;
     };
+    // A path found before: good as long as its entry says the same. An entry keeps all above it from being freed, and its place in the hash
+    // goes by its name.
+    struct Known {
+        Entry entry;
+        FilePath path;
+    };
+    static constexpr std::size_t kMostKnown = 4096;
+
+    Result<Entry> read_entry(Gva dentry) const;
     Result<Name> read_name(Gva dentry) const;
+    Result<Name> read_name(Gva dentry, const Entry& entry) const;
+    Result<FilePath> walk(Gva mount, Gva dentry) const;
     [[nodiscard]] Result<void> check_layout() const;
     Result<std::string> file_system(Gva dentry) const;
     Result<FilePath> special_path(Gva dentry, const Name& name) const;
@@ -52,6 +72,7 @@ private:
     const AddressSpace& space_;
     const Layout& layout_;
     const Members* special_;
+    mutable std::map<std::pair<std::uint64_t, std::uint64_t>, Known> known_;  // by mount and entry
 };
 
 }  // namespace vitrine::linux_os

@@ -1,6 +1,7 @@
 #include "os/linux/task_view.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -34,17 +35,32 @@ std::optional<TaskView> TaskView::read(const LinuxGuest& guest, const TaskKey& k
     return view;
 }
 
+// Only what is compared is read, in one go.
 bool TaskView::still_holds(const AddressSpace& fresh, Gva address) const {
-    std::vector<std::byte> bytes(bytes_.size());
-    if (!fresh.read(address, bytes)) return false;
-    const TaskView now(layout_, std::move(bytes));
-    for (const FieldId id : {FieldId::task_real_parent, FieldId::task_mm, FieldId::task_real_cred, FieldId::task_fs,
-                             FieldId::task_signal, FieldId::task_thread_pid, FieldId::task_start_boottime}) {
-        if (u64(id) != now.u64(id)) return false;
+    static constexpr std::array kSame = {
+        FieldId::task_real_parent, FieldId::task_mm,         FieldId::task_real_cred,      FieldId::task_fs,
+        FieldId::task_signal,      FieldId::task_thread_pid, FieldId::task_start_boottime, FieldId::task_pid,
+        FieldId::task_tgid,        FieldId::task_exit_state};
+    constexpr std::size_t kWords = 7;  // the first ones; the others are of 32 bits
+    std::array<std::array<std::byte, 8>, kSame.size()> now{};
+    std::array<VirtualReadOp, kSame.size()> ops{};
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < kSame.size(); ++i) {
+        const auto offset = layout_.offset(kSame[i]);
+        if (offset) ops[count++] = {address.wrap_plus(*offset), std::span(now[i]).first(i < kWords ? 8 : 4)};
     }
-    return i32(FieldId::task_pid) == now.i32(FieldId::task_pid) &&
-           i32(FieldId::task_tgid) == now.i32(FieldId::task_tgid) &&
-           u32(FieldId::task_exit_state) == now.u32(FieldId::task_exit_state);
+    const auto wanted = std::span(ops).first(count);
+    if (!fresh.read_batch(wanted)) return false;
+    for (const VirtualReadOp& op : wanted) {
+        if (!op.ok) return false;
+    }
+    for (std::size_t i = 0; i < kSame.size(); ++i) {
+        if (!layout_.offset(kSame[i]) || !u32(kSame[i])) continue;
+        const bool same = i < kWords ? u64(kSame[i]) == load<std::uint64_t>(now[i].data())
+                                     : u32(kSame[i]) == load<std::uint32_t>(now[i].data());
+        if (!same) return false;
+    }
+    return true;
 }
 
 std::string TaskView::name() const {

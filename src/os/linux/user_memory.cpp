@@ -3,28 +3,41 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 namespace vitrine::linux_os {
 
-Result<AddressSpace> user_space(const LinuxGuest& guest, Gva mm) {
+Result<Gpa> user_root(const LinuxGuest& guest, Gva mm) {
     if (mm.is_null()) return Error::make(Errc::not_found, Origin::guest, "user memory of a task without any");
     const auto offset = guest.layout().offset(FieldId::mm_pgd);
     if (!offset) return Error::make(Errc::not_found, Origin::types, "struct mm_struct.pgd");
     const Gva table = VITRINE_TRY(guest.space().read_pointer(mm.wrap_plus(*offset)));
     const Translation root = VITRINE_TRY(guest.space().translate(table));
-    return AddressSpace(guest.space().memory(), guest.space().mode(), Gpa{root.address.value & kPteAddressMask});
+    return Gpa{root.address.value & kPteAddressMask};
 }
 
-Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t max) {
-    const Layout& layout = guest.layout();
-    for (const FieldId id : {FieldId::mm_arg_start, FieldId::mm_arg_end}) {
-        if (!layout.has(id)) return Error::make(Errc::not_found, Origin::types, "struct mm_struct.arg_start");
-    }
-    const auto start = VITRINE_TRY(
-        guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_start))));
-    const auto end = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_arg_end))));
+Result<const AddressSpace*> UserMemory::space_of(Gva mm) {
+    const Gpa root = VITRINE_TRY(user_root(guest_, mm));
+    // Also for the root it has: the guest may have run on.
+    if (space_) space_->set_root(root);
+    else space_.emplace(guest_.space().memory(), guest_.space().mode(), root);
+    return &*space_;
+}
+
+Result<std::uint64_t> UserMemory::number(Gva mm, FieldId member) const {
+    const auto offset = guest_.layout().offset(member);
+    if (!offset)
+        return Error::with_text(Errc::not_found, Origin::types,
+                                fmt::format("struct mm_struct.{}", need(member).paths[0]));
+    return guest_.space().read_value<std::uint64_t>(mm.wrap_plus(*offset));
+}
+
+Result<CommandLine> UserMemory::command_line(Gva mm, std::size_t max) {
+    const std::uint64_t start = VITRINE_TRY(number(mm, FieldId::mm_arg_start));
+    const std::uint64_t end = VITRINE_TRY(number(mm, FieldId::mm_arg_end));
     CommandLine line;
     if (start >= end) return line;
-    const AddressSpace user = VITRINE_TRY(user_space(guest, mm));
+    const AddressSpace& user = *VITRINE_TRY(space_of(mm));
     const std::uint64_t size = end - start;
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, max));
     line.bytes.resize(wanted);
@@ -43,16 +56,12 @@ Result<CommandLine> command_line(const LinuxGuest& guest, Gva mm, std::size_t ma
     return line;
 }
 
-Result<Environment> environment(const LinuxGuest& guest, Gva mm, std::size_t max) {
-    const Layout& layout = guest.layout();
-    if (!layout.has(FieldId::mm_env_start) || !layout.has(FieldId::mm_env_end))
-        return Error::make(Errc::not_found, Origin::types, "struct mm_struct.env_start");
-    const auto start = VITRINE_TRY(
-        guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_env_start))));
-    const auto end = VITRINE_TRY(guest.space().read_value<std::uint64_t>(mm.wrap_plus(layout.at(FieldId::mm_env_end))));
+Result<Environment> UserMemory::environment(Gva mm, std::size_t max) {
+    const std::uint64_t start = VITRINE_TRY(number(mm, FieldId::mm_env_start));
+    const std::uint64_t end = VITRINE_TRY(number(mm, FieldId::mm_env_end));
     Environment found;
     if (start >= end) return found;
-    const AddressSpace user = VITRINE_TRY(user_space(guest, mm));
+    const AddressSpace& user = *VITRINE_TRY(space_of(mm));
     // Page after page: what a forged length claims costs no memory before it is known to be there.
     for (std::uint64_t at = start; at < end && found.bytes.size() < max;) {
         std::array<std::byte, kPageSize> page;

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "query/sqlite/functions.h"
+#include "query/sqlite/plain_scan.h"
+#include "query/sqlite/program.h"
 #include "query/sqlite/result_rows.h"
 #include "query/sqlite/statement.h"
 #include "query/sqlite/table_module.h"
@@ -44,7 +46,7 @@ using Prepared = std::unique_ptr<sqlite3_stmt, Closer>;
 class SqliteDatabase final : public Database {
 public:
     SqliteDatabase(std::vector<NamedGuest> guests, std::span<const Table* const> tables)
-        : guests_(std::move(guests)), tables_(tables.begin(), tables.end()) {
+        : guests_(std::move(guests)), tables_(tables.begin(), tables.end()), scans_(tables_) {
         state_.guests = guests_;
     }
 
@@ -114,15 +116,17 @@ private:
     static Error interrupted() { return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted"); }
 
     Result<Prepared> prepare(std::string_view text) const;
-    [[nodiscard]] bool tells_rows_apart(std::string_view text) const;
     Result<void> bind(sqlite3_stmt* statement, std::span<const Value> parameters) const;
     Result<QueryReport> run(std::string_view text, std::span<const Value> parameters, const QueryLimits& limits,
                             ResultSink& sink, Statement& statement);
+    static Result<QueryReport> hand_on(const sql::PlainScan& scan, std::span<const NamedGuest> guests,
+                                       const QueryLimits& limits, ResultSink& sink, Statement& statement);
     Error failed(const Statement& statement) const;
     void remember(const Result<QueryReport>& report, Statement& statement);
 
     std::vector<NamedGuest> guests_;
     std::vector<const Table*> tables_;
+    sql::PlainScans scans_;
     sql::ModuleState state_;
     std::deque<sql::TableModule> modules_;  // at stable addresses
     Handle handle_;                         // closed before what its modules point to
@@ -158,25 +162,6 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     if (more != SQLITE_OK || second != nullptr)
         return Error::with_text(Errc::usage, Origin::user, "more than one statement", "give them one at a time");
     return prepared;
-}
-
-// Does the program use row numbers? It can only where one of these words is.
-bool SqliteDatabase::tells_rows_apart(std::string_view text) const {
-    std::string lower(text);
-    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    const auto has = [&](std::string_view word) { return lower.find(word) != std::string::npos; };
-    if (!has("or") && !has("full") && !has("right") && !has("oid")) return false;
-    sqlite3_stmt* made = nullptr;
-    const std::string explain = fmt::format("EXPLAIN {}", text);
-    sqlite3_prepare_v2(handle_.get(), explain.c_str(), -1, &made, nullptr);
-    const Prepared program(made);
-    if (made == nullptr) return true;  // an EXPLAIN itself, say
-    while (sqlite3_step(made) == SQLITE_ROW) {
-        constexpr int kOperation = 1;
-        const auto* operation = reinterpret_cast<const char*>(sqlite3_column_text(made, kOperation));
-        if (operation != nullptr && std::string_view(operation) == "Rowid") return true;
-    }
-    return false;
 }
 
 Result<void> SqliteDatabase::bind(sqlite3_stmt* statement, std::span<const Value> parameters) const {
@@ -219,9 +204,12 @@ Error SqliteDatabase::failed(const Statement& statement) const {
 
 Result<QueryReport> SqliteDatabase::run(std::string_view text, std::span<const Value> parameters,
                                         const QueryLimits& limits, ResultSink& sink, Statement& statement) {
+    if (const auto* scan = scans_.known(text)) return hand_on(*scan, guests_, limits, sink, statement);
     const Prepared prepared = VITRINE_TRY(prepare(text));
+    if (const auto* scan = scans_.learn(handle_.get(), prepared.get(), text))
+        return hand_on(*scan, guests_, limits, sink, statement);
     VITRINE_CHECK(bind(prepared.get(), parameters));
-    if (tells_rows_apart(text)) statement.needs_row_numbers();
+    if (sql::tells_rows_apart(handle_.get(), text)) statement.needs_row_numbers();
     sql::ResultRows rows(prepared.get(), tables_);
     std::uint64_t given = 0;
     bool stopped = false;
@@ -230,9 +218,7 @@ Result<QueryReport> SqliteDatabase::run(std::string_view text, std::span<const V
     if (code == SQLITE_ROW || code == SQLITE_DONE) sink.columns(rows.columns(code == SQLITE_ROW));
     for (; code == SQLITE_ROW && !stopped; code = stopped ? code : sqlite3_step(prepared.get())) {
         if (given == limits.rows) {
-            statement.fail(Error::with_text(Errc::limit, Origin::user,
-                                            fmt::format("the answer has more than {} rows", limits.rows),
-                                            "use LIMIT or WHERE, or raise the limit: --max-rows N"));
+            statement.fail(sql::too_many_rows(limits));
             break;
         }
         ++given;
@@ -242,6 +228,16 @@ Result<QueryReport> SqliteDatabase::run(std::string_view text, std::span<const V
     QueryReport report = statement.report();
     report.rows = given;
     report.stopped = stopped;
+    return report;
+}
+
+Result<QueryReport> SqliteDatabase::hand_on(const sql::PlainScan& scan, std::span<const NamedGuest> guests,
+                                            const QueryLimits& limits, ResultSink& sink, Statement& statement) {
+    const auto given = sql::hand_on(scan, guests, limits, sink, statement);
+    if (!given) return *statement.failure();
+    QueryReport report = statement.report();
+    report.rows = given->rows;
+    report.stopped = given->stopped;
     return report;
 }
 

@@ -35,6 +35,12 @@ public:
     [[nodiscard]] std::size_t bytes() const;  // of memory
     // A column that is not used reads as NULL. Precondition: row < rows().
     [[nodiscard]] Cell at(std::size_t row, std::size_t column) const;
+    // The used columns of one row, in their order: for who reads many. visit(index among them, Cell).
+    template <class Visit>
+    void for_each_cell(std::size_t row, Visit&& visit) const {
+        const Packed* cells = cells_of(row);
+        for (std::size_t i = 0; i < width_; ++i) visit(i, cell_of(cells[i]));
+    }
     // The rows, in order, whose column equals the value. Precondition: the column is used.
     [[nodiscard]] std::vector<std::uint32_t> equal(std::size_t column, const Value& value);
 
@@ -49,6 +55,7 @@ private:
         Cell::Kind kind;
     };
     static_assert(sizeof(Packed) == 16);
+    [[nodiscard]] static Cell cell_of(const Packed& packed);
     struct Index {
         std::size_t column;
         std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted;  // (hash of the value, row)
@@ -82,7 +89,10 @@ private:
 
 inline Cell RowStore::at(std::size_t row, std::size_t column) const {
     if (column >= slots_.size() || slots_[column] == kUnused) return {};
-    const Packed& packed = cells_of(row)[slots_[column]];
+    return cell_of(cells_of(row)[slots_[column]]);
+}
+
+inline Cell RowStore::cell_of(const Packed& packed) {
     switch (packed.kind) {
         case Cell::Kind::null: break;
         case Cell::Kind::integer: return {Cell::Kind::integer, packed.integer, 0, {}};

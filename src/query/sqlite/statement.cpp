@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "query/run_table.h"
+#include "query/sqlite/passing_sink.h"
 #include "vitrine/guest/guest.h"
 
 namespace vitrine::sql {
@@ -12,14 +13,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// So many keys of one table are looked up one by one; more, and the table is read as a whole.
-constexpr std::size_t kMostLookups = 4;
+// So many parts of one table are read one by one; more, and the table is read as a whole.
+constexpr std::size_t kMostParts = 4;
 constexpr unsigned kRetries = 3;
 
 bool is_torn(WalkEnd end) { return end == WalkEnd::inconsistent || end == WalkEnd::fault || end == WalkEnd::cycle; }
 
 // Nothing of what was read counts, and nothing more can be.
 bool ends_everything(const Error& error) { return error.code == Errc::stale || error.code == Errc::io; }
+
+// The part of a table that is read where these rows are wanted; empty: all of it, and equal values are found in what was read.
+Wanted part_of(const Table& table, const Wanted& wanted) {
+    if (wanted.equal.empty()) return {{}, wanted.pattern};
+    const Equality& equal = wanted.equal.front();
+    if (table.spec.columns[equal.column].role != ColumnRole::index) return {};
+    return {{equal}, {}};
+}
 
 Error too_much(std::string what, std::string_view option) {
     return Error::with_text(Errc::limit, Origin::user, std::move(what),
@@ -31,26 +40,23 @@ Error too_much(std::string what, std::string_view option) {
 // Keeps the rows of one attempt, and what is said of them.
 class Statement::StoreSink final : public RowSink {
 public:
-    StoreSink(Statement& statement, RowStore& store, std::vector<Diagnostic>& told)
-        : statement_(statement), store_(store), told_(told) {}
+    StoreSink(Statement& statement, RowStore& store, const TextPattern* pattern, std::vector<Diagnostic>& told)
+        : statement_(statement), store_(store), pattern_(pattern), said_(told) {}
 
     bool row(std::span<const Value> values) override {
-        store_.append(values);
-        if (store_.rows() % 256 != 0) return true;
+        if (pattern_ == nullptr || pattern_->matches(values[pattern_->column])) store_.append(values);
+        if (++rows_ % 256 != 0) return true;
         return !statement_.grows_too_large(store_) && !statement_.must_end(0);
     }
-    void diagnostic(Diagnostic diagnostic) override {
-        if (told_.size() < QueryReport::kMostDiagnostics || diagnostic.severity == Severity::error)
-            told_.push_back(std::move(diagnostic));
-        else ++untold_;
-    }
-    [[nodiscard]] std::uint64_t untold() const { return untold_; }
+    void diagnostic(Diagnostic diagnostic) override { said_.add(std::move(diagnostic)); }
+    [[nodiscard]] std::uint64_t untold() const { return said_.untold(); }
 
 private:
     Statement& statement_;
     RowStore& store_;
-    std::vector<Diagnostic>& told_;
-    std::uint64_t untold_ = 0;
+    const TextPattern* pattern_;  // of the rows that are kept; null: all are
+    std::size_t rows_ = 0;
+    Said said_;
 };
 
 Statement::Statement(const Setting& setting) : setting_(setting), started_(Clock::now()) {}
@@ -89,51 +95,50 @@ bool Statement::grows_too_large(const RowStore& store) {
     return true;
 }
 
-bool Statement::read(const Table& table, std::size_t guest, std::span<const Equality> equal, Slice& slice) {
+Statement::Kept& Statement::known(const Table& table, std::size_t guest) {
     Kept& kept = kept_[{&table, guest}];
-    if (!kept.known) {
-        kept.known = true;
-        kept.reading = readings_.size();
-        TableReading& reading = readings_.emplace_back();
-        reading.vm = setting_.guests[guest].name;
-        reading.table = std::string(table.spec.name);
-        reading.when = std::chrono::system_clock::now();
-    }
-    const bool is_index = !whole_only_ && !equal.empty() &&
-                          table.spec.columns[equal[0].column].role == ColumnRole::index;
-    if (kept.whole == nullptr && is_index) {
-        for (const Keyed& known : kept.keyed) {
-            if (known.column != equal[0].column || known.value != equal[0].value) continue;
+    if (kept.known) return kept;
+    kept.known = true;
+    kept.reading = readings_.size();
+    TableReading& reading = readings_.emplace_back();
+    reading.vm = setting_.guests[guest].name;
+    reading.table = std::string(table.spec.name);
+    reading.when = std::chrono::system_clock::now();
+    return kept;
+}
+
+bool Statement::read(const Table& table, std::size_t guest, const Wanted& wanted, Slice& slice) {
+    Kept& kept = known(table, guest);
+    const Wanted part = part_of(table, wanted);
+    if (kept.whole == nullptr && !whole_only_ && part != Wanted{}) {
+        for (const Part& known : kept.parts) {
+            if (known.wanted != part) continue;
             slice = {known.store.get(), true, {}};
             return true;
         }
-        if (kept.keyed.size() < kMostLookups) return read_keyed(table, guest, equal.first(1), kept, slice);
+        if (kept.parts.size() < kMostParts) {
+            auto store = run(table, guest, part, kept);
+            if (store == nullptr) return false;
+            slice = {store.get(), true, {}};
+            kept.parts.push_back({part, std::move(store)});
+            return true;
+        }
     }
     if (kept.whole == nullptr) {
         kept.whole = run(table, guest, {}, kept);
         if (kept.whole == nullptr) return false;
     }
     slice = {kept.whole.get(), true, {}};
-    if (!equal.empty()) {
-        const std::size_t before = kept.whole->bytes();
-        slice.all = false;
-        slice.chosen = kept.whole->equal(equal[0].column, equal[0].value);
-        kept_bytes_ += kept.whole->bytes() - before;
-    }
+    if (wanted.equal.empty()) return true;
+    const Equality& equal = wanted.equal.front();
+    const std::size_t before = kept.whole->bytes();
+    slice.all = false;
+    slice.chosen = kept.whole->equal(equal.column, equal.value);
+    kept_bytes_ += kept.whole->bytes() - before;
     return true;
 }
 
-bool Statement::read_keyed(const Table& table, std::size_t guest, std::span<const Equality> equal, Kept& kept,
-                           Slice& slice) {
-    auto store = run(table, guest, equal, kept);
-    if (store == nullptr) return false;
-    slice = {store.get(), true, {}};
-    kept.keyed.push_back({equal[0].column, equal[0].value, std::move(store)});
-    return true;
-}
-
-std::unique_ptr<RowStore> Statement::run(const Table& table, std::size_t guest, std::span<const Equality> equal,
-                                         Kept& kept) {
+std::unique_ptr<RowStore> Statement::run(const Table& table, std::size_t guest, const Wanted& wanted, Kept& kept) {
     const auto begin = Clock::now();
     TableReading reading;
     std::vector<Diagnostic> told;
@@ -141,7 +146,7 @@ std::unique_ptr<RowStore> Statement::run(const Table& table, std::size_t guest, 
     for (unsigned tries = 0;; ++tries) {
         TableReading now;
         std::vector<Diagnostic> said;
-        auto store = attempt(table, guest, equal, now, said);
+        auto store = attempt(table, guest, wanted, now, said);
         if (store == nullptr) return nullptr;
         now.walk.retries += tries;
         // Of several torn walks the longest is kept.
@@ -154,10 +159,7 @@ std::unique_ptr<RowStore> Statement::run(const Table& table, std::size_t guest, 
         if (!is_torn(reading.walk.end) || tries == kRetries || stands_still(guest)) break;
         setting_.guests[guest].guest.new_generation();
     }
-    for (Diagnostic& diagnostic : told) {
-        diagnostic.vm = setting_.guests[guest].name;
-        tell(std::move(diagnostic));
-    }
+    tell_of(guest, told);
     TableReading& total = readings_[kept.reading];
     // An incomplete reading is not made up for by a later one of another key.
     if (total.times == 0 || total.walk.end == WalkEnd::complete) total.walk = reading.walk;
@@ -169,15 +171,43 @@ std::unique_ptr<RowStore> Statement::run(const Table& table, std::size_t guest, 
     return must_end(0) ? nullptr : std::move(best);
 }
 
-std::unique_ptr<RowStore> Statement::attempt(const Table& table, std::size_t guest, std::span<const Equality> equal,
+std::unique_ptr<RowStore> Statement::attempt(const Table& table, std::size_t guest, const Wanted& wanted,
                                              TableReading& reading, std::vector<Diagnostic>& told) {
+    auto store = std::make_unique<RowStore>(table.spec.columns.size(), used_[&table]);
+    StoreSink sink(*this, *store, wanted.pattern ? &*wanted.pattern : nullptr, told);
+    const bool all = generate(table, guest, wanted, reading, sink);
+    diagnostic_count_ += sink.untold();
+    if (!all) return nullptr;
+    return reading.failure ? std::make_unique<RowStore>(table.spec.columns.size(), used_[&table]) : std::move(store);
+}
+
+bool Statement::read_through(const Table& table, std::size_t guest, RowSink& to) {
+    const auto begin = Clock::now();
+    const std::size_t place = known(table, guest).reading;
+    std::vector<Diagnostic> told;
+    PassingSink sink(to, told);
+    TableReading reading;
+    const bool all = generate(table, guest, {}, reading, sink);
+    diagnostic_count_ += sink.untold();
+    tell_of(guest, told);
+    TableReading& total = readings_[place];
+    total.walk = reading.walk;
+    // Who wants no more rows has those he wanted, as of any other statement.
+    if (sink.stopped()) total.walk.end = WalkEnd::complete;
+    total.failure = std::move(reading.failure);
+    total.rows = sink.rows();
+    total.times = 1;
+    total.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+    return all && !sink.stopped() && !must_end(0);
+}
+
+// Runs the generator. False: failure() is set.
+bool Statement::generate(const Table& table, std::size_t guest, const Wanted& wanted, TableReading& reading,
+                         RowSink& sink) {
     Guest& of = setting_.guests[guest].guest;
-    const std::uint64_t used = used_[&table];
-    auto store = std::make_unique<RowStore>(table.spec.columns.size(), used);
-    StoreSink sink(*this, *store, told);
     // SQLite's last bit stands for all columns from 63 on, and so it does in a QueryContext.
-    QueryContext context(used);
-    for (const Equality& equality : equal) context.must_equal(equality.column, equality.value);
+    QueryContext context(used_[&table]);
+    for (const Equality& equality : wanted.equal) context.must_equal(equality.column, equality.value);
     context.budget.time = std::min(context.budget.time, time_left());
     std::vector<Diagnostic> previous;
     const bool shows_them = table.spec.name == kDiagnosticsTable;
@@ -187,26 +217,32 @@ std::unique_ptr<RowStore> Statement::attempt(const Table& table, std::size_t gue
     context.previous_diagnostics = previous;
     auto report = generate_rows(table, of, context, sink);
     tell_doubts(table, of, sink);
-    diagnostic_count_ += sink.untold();
-    if (failure_) return nullptr;
+    if (failure_) return false;
     if (of.machine().is_live()) {
         if (const auto same = of.verify(); !same) {
             fail(same.error());
-            return nullptr;
+            return false;
         }
     }
     if (report) {
         reading.walk = *report;
-        return store;
+        return true;
     }
     if (ends_everything(report.error())) {
         fail(report.error());
-        return nullptr;
+        return false;
     }
-    told.push_back({Severity::error, std::string(table.spec.name), report.error().to_string()});
+    sink.diagnostic({Severity::error, std::string(table.spec.name), report.error().to_string()});
     reading.failure = report.error();
     reading.walk.end = WalkEnd::fault;
-    return std::make_unique<RowStore>(table.spec.columns.size(), used);
+    return true;
+}
+
+void Statement::tell_of(std::size_t guest, std::vector<Diagnostic>& told) {
+    for (Diagnostic& diagnostic : told) {
+        diagnostic.vm = setting_.guests[guest].name;
+        tell(std::move(diagnostic));
+    }
 }
 
 void Statement::tell(Diagnostic diagnostic) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "query/sqlite/row_store.h"
+#include "query/sqlite/text_pattern.h"
 #include "vitrine/query/database.h"
 
 namespace vitrine::sql {
@@ -22,6 +23,14 @@ inline constexpr std::string_view kDiagnosticsTable = "vitrine_diagnostics";
 struct Equality {
     std::size_t column;
     Value value;
+    friend bool operator==(const Equality&, const Equality&) = default;
+};
+
+// What the rows of one table are asked for by. Who asks drops what does not fit himself.
+struct Wanted {
+    std::vector<Equality> equal;  // the first is the one that is looked up
+    std::optional<TextPattern> pattern;
+    friend bool operator==(const Wanted&, const Wanted&) = default;
 };
 
 // Rows of one store: all, or some.
@@ -50,9 +59,12 @@ public:
     // A row must have the same number however it is reached: then nothing is looked up by key.
     void needs_row_numbers() { whole_only_ = true; }
 
-    // The rows for which all equalities hold, or more; none when the guest has no such table (that is a diagnostic). False: the statement
-    // must end; failure() says why. `equal` may be empty; its first is the one that is looked up.
-    bool read(const Table& table, std::size_t guest, std::span<const Equality> equal, Slice& slice);
+    // The rows that are wanted, or more; none when the guest has no such table (that is a diagnostic). False: the statement must end; failure()
+    // says why.
+    bool read(const Table& table, std::size_t guest, const Wanted& wanted, Slice& slice);
+
+    // All rows of a guest that does not run, handed to `to` as they are made instead of kept. False: the statement must end, or `to` wants no more.
+    bool read_through(const Table& table, std::size_t guest, RowSink& to);
 
     // Looked at between steps. True: failure() is set.
     bool must_end(std::size_t sqlite_bytes);
@@ -64,23 +76,24 @@ public:
     [[nodiscard]] QueryReport report();
 
 private:
-    struct Keyed {
-        std::size_t column;
-        Value value;
+    struct Part {
+        Wanted wanted;
         std::unique_ptr<RowStore> store;
     };
     struct Kept {
         std::unique_ptr<RowStore> whole;
-        std::vector<Keyed> keyed;
+        std::vector<Part> parts;
         std::size_t reading = 0;  // index into readings_
         bool known = false;
     };
     class StoreSink;
 
-    bool read_keyed(const Table& table, std::size_t guest, std::span<const Equality> equal, Kept& kept, Slice& slice);
-    std::unique_ptr<RowStore> run(const Table& table, std::size_t guest, std::span<const Equality> equal, Kept& kept);
-    std::unique_ptr<RowStore> attempt(const Table& table, std::size_t guest, std::span<const Equality> equal,
+    Kept& known(const Table& table, std::size_t guest);
+    std::unique_ptr<RowStore> run(const Table& table, std::size_t guest, const Wanted& wanted, Kept& kept);
+    std::unique_ptr<RowStore> attempt(const Table& table, std::size_t guest, const Wanted& wanted,
                                       TableReading& reading, std::vector<Diagnostic>& told);
+    bool generate(const Table& table, std::size_t guest, const Wanted& wanted, TableReading& reading, RowSink& sink);
+    void tell_of(std::size_t guest, std::vector<Diagnostic>& told);
     [[nodiscard]] bool grows_too_large(const RowStore& store);
     [[nodiscard]] bool stands_still(std::size_t guest) const;
     [[nodiscard]] std::chrono::milliseconds time_left() const;

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <new>
 #include <string>
+
+#include "query/sqlite/constraints.h"
 
 namespace vitrine::sql {
 namespace {
@@ -58,46 +59,48 @@ int disconnect(sqlite3_vtab* table) {
     return SQLITE_OK;
 }
 
-// Which column is asked for by equality, and which guest; the plan keeps them in a byte each (column + 1), the first lowest. The hidden column
-// vm, which is behind the last, chooses guests.
+// Which column is asked for by equality, or by a pattern, and which guest; the plan keeps them in a byte each (column + 1), the first lowest, and
+// above them of what kind the first is. The hidden column vm, which is behind the last, chooses guests.
 constexpr std::size_t kMostArguments = 2;
+constexpr unsigned kGlobPlan = 1u << 16, kLikePlan = 1u << 17;
 
 int best_index(sqlite3_vtab* table, sqlite3_index_info* info) {
     const TableModule& module = *of(table).module;
     if (module.state->statement == nullptr) return SQLITE_ERROR;
     module.state->statement->use(*module.table, info->colUsed);
     const auto columns = module.table->spec.columns;
-    int vm = -1, index = -1, plain = -1;  // constraints
-    for (int i = 0; i < info->nConstraint; ++i) {
-        const auto& constraint = info->aConstraint[i];
-        if (constraint.usable == 0 || constraint.op != SQLITE_INDEX_CONSTRAINT_EQ || constraint.iColumn < 0) continue;
-        const char* collation = sqlite3_vtab_collation(info, i);
-        if (collation == nullptr || std::strcmp(collation, "BINARY") != 0) continue;
-        const auto column = static_cast<std::size_t>(constraint.iColumn);
-        if (column >= columns.size()) vm = i;
-        else if (columns[column].type == ColumnType::real || column >= 63) continue;
-        else if (columns[column].role == ColumnRole::index) index = index < 0 ? i : index;
-        else plain = plain < 0 ? i : plain;
-    }
-    const int key = index >= 0 ? index : plain;
+    const Constraints found = constraints_of(columns, info);
     unsigned plan = 0, arguments = 0;
     std::string text;
-    for (const int i : {key, vm}) {
+    for (const int i : {found.key(), found.vm}) {
         if (i < 0) continue;
         const auto column = static_cast<unsigned>(info->aConstraint[i].iColumn);
         plan |= (column + 1) << (8 * arguments);
         info->aConstraintUsage[i].argvIndex = static_cast<int>(++arguments);
-        text += fmt::format("{}{}=?", text.empty() ? "" : " AND ",
-                            column >= columns.size() ? std::string_view("vm") : columns[column].name);
+        std::string_view operation = "=";
+        if (i == found.pattern) {
+            const bool is_glob = info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_GLOB;
+            plan |= is_glob ? kGlobPlan : kLikePlan;
+            operation = is_glob ? " GLOB " : " LIKE ";
+        }
+        text += fmt::format("{}{}{}?", text.empty() ? "" : " AND ",
+                            column >= columns.size() ? std::string_view("vm") : columns[column].name, operation);
     }
     info->idxNum = static_cast<int>(plan);
     info->idxStr = sqlite3_mprintf("%s", text.c_str());
     if (info->idxStr == nullptr) return SQLITE_NOMEM;
     info->needToFreeIdxStr = 1;
     // A key costs what finding it in the rows of one reading costs, or less.
-    const double guests = vm >= 0 ? 1.0 : static_cast<double>(module.state->guests.size());
-    info->estimatedCost = guests * (index >= 0 ? 10.0 : plain >= 0 ? 100.0 : 10'000.0);
-    info->estimatedRows = static_cast<sqlite3_int64>(guests * (index >= 0 ? 5.0 : plain >= 0 ? 20.0 : 1000.0));
+    const double guests = found.vm >= 0 ? 1.0 : static_cast<double>(module.state->guests.size());
+    // A pattern takes a whole reading, and leaves fewer rows.
+    const auto by_key = [&](double by_index, double by_column, double by_pattern, double all) {
+        return guests * (found.index >= 0     ? by_index
+                         : found.plain >= 0   ? by_column
+                         : found.pattern >= 0 ? by_pattern
+                                              : all);
+    };
+    info->estimatedCost = by_key(10.0, 100.0, 9'000.0, 10'000.0);
+    info->estimatedRows = static_cast<sqlite3_int64>(by_key(5.0, 20.0, 250.0, 1000.0));
     return SQLITE_OK;
 }
 
@@ -137,7 +140,7 @@ int close(sqlite3_vtab_cursor* cursor) {
 }
 
 struct Asked {
-    std::vector<Equality> equal;
+    Wanted wanted;
     std::optional<std::string> vm;
     bool none = false;  // no row can be
 };
@@ -148,17 +151,29 @@ bool tells_nothing(sqlite3_value* value, ColumnType type) {
     return type == ColumnType::text && kind != SQLITE_TEXT && kind != SQLITE_NULL;
 }
 
+// nullopt: SQLite alone knows what it means.
+std::optional<TextPattern> pattern_of(std::size_t column, unsigned plan, sqlite3_value* value) {
+    if (sqlite3_value_type(value) != SQLITE_TEXT) return std::nullopt;
+    const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+    if (text == nullptr || sqlite3_value_bytes(value) > TextPattern::kLongest) return std::nullopt;
+    return TextPattern{column, (plan & kGlobPlan) != 0 ? TextPattern::Kind::glob : TextPattern::Kind::like, text};
+}
+
 Asked asked(const Table& table, unsigned plan, std::span<sqlite3_value*> arguments) {
     Asked asked;
     for (std::size_t i = 0; i < arguments.size() && i < kMostArguments; ++i) {
         const std::size_t column = (plan >> (8 * i) & 0xff) - 1;
         const bool is_vm = column >= table.spec.columns.size();
         const ColumnType type = is_vm ? ColumnType::text : table.spec.columns[column].type;
+        if (i == 0 && (plan & (kGlobPlan | kLikePlan)) != 0) {
+            asked.wanted.pattern = pattern_of(column, plan, arguments[i]);
+            continue;
+        }
         if (tells_nothing(arguments[i], type)) continue;
         auto value = as_column(arguments[i], type);
         if (!value) asked.none = true;
         else if (is_vm) asked.vm = std::get<std::string>(*value);
-        else asked.equal.push_back({column, std::move(*value)});
+        else asked.wanted.equal.push_back({column, std::move(*value)});
     }
     return asked;
 }
@@ -168,12 +183,12 @@ int filter(sqlite3_vtab_cursor* base, int plan, const char*, int count, sqlite3_
     const TableModule& module = module_of(base);
     cursor = Cursor{cursor.base, {}, {}, 0, 0};
     if (module.state->statement == nullptr) return SQLITE_ERROR;
-    const Asked wanted = asked(*module.table, static_cast<unsigned>(plan),
-                               std::span(arguments, static_cast<std::size_t>(count)));
-    for (std::size_t i = 0; i < module.state->guests.size() && !wanted.none; ++i) {
-        if (wanted.vm && *wanted.vm != module.state->guests[i].name) continue;
+    const Asked asked_for = asked(*module.table, static_cast<unsigned>(plan),
+                                  std::span(arguments, static_cast<std::size_t>(count)));
+    for (std::size_t i = 0; i < module.state->guests.size() && !asked_for.none; ++i) {
+        if (asked_for.vm && *asked_for.vm != module.state->guests[i].name) continue;
         Slice slice;
-        if (!module.state->statement->read(*module.table, i, wanted.equal, slice)) return SQLITE_INTERRUPT;
+        if (!module.state->statement->read(*module.table, i, asked_for.wanted, slice)) return SQLITE_INTERRUPT;
         cursor.slices.push_back(std::move(slice));
         cursor.guests.push_back(i);
     }

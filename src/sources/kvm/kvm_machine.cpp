@@ -41,7 +41,6 @@ public:
     [[nodiscard]] bool is_live() const override { return true; }
     Result<void> check_alive() override {
         VITRINE_CHECK(process_->check_alive());
-        const auto maps = VITRINE_TRY(read_maps(*process_));
         // A mapping that was only a candidate may go: what is in use must stay.
         const auto& extents = memory_.layout().extents;
         std::vector<HostMapping> used;
@@ -53,7 +52,7 @@ public:
             if (in_use) used.push_back(part);
             offset += part.size();
         }
-        if (are_still_mapped(used, maps)) return {};
+        if (are_still_mapped(used, VITRINE_TRY(read_maps_at(*process_, used)))) return {};
         return Error::with_text(Errc::stale, Origin::source,
                                 fmt::format("process {} no longer has the guest's RAM where it was", process_->pid()),
                                 "attach anew");

@@ -61,7 +61,7 @@ public:
 
     Result<void> check_alive() override {
         VITRINE_CHECK(process_->check_alive());
-        auto maps = read_maps(*process_);
+        auto maps = read_maps_at(*process_, parts_);
         if (!maps) return maps.error();
         if (are_still_mapped(parts_, *maps)) return check_not_migrated();
         return Error::with_text(Errc::stale, Origin::source,

@@ -45,7 +45,7 @@ constexpr std::size_t kMostBytes = 256u << 20;
 
 class Rows {
 public:
-    explicit Rows(LinuxGuest& guest) : guest_(guest) {}
+    explicit Rows(const LinuxGuest& guest) : user_(guest) {}
 
     bool emit(const TaskKey& key, const TaskView& task, RowSink& rows) {
         const auto mm = task.pointer(FieldId::task_mm);
@@ -53,7 +53,7 @@ public:
         const auto warn = [&](std::string_view what) {
             rows.diagnostic({Severity::warning, {}, fmt::format("pid {}: {}", key.tgid, what), mm->value});
         };
-        const auto found = environment(guest_, *mm);
+        const auto found = user_.environment(*mm);
         if (!found) {
             warn(found.error().to_string());
             return true;
@@ -81,7 +81,7 @@ private:
         return true;
     }
 
-    LinuxGuest& guest_;
+    UserMemory user_;
     std::size_t bytes_ = 0;
 };
 

@@ -1,5 +1,7 @@
 // Mappings of every process, as /proc/PID/maps lists them.
 #include <array>
+#include <string>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -13,6 +15,7 @@ namespace {
 using namespace linux_os;
 using tables::address;
 using tables::integer;
+using tables::set_text;
 
 enum : std::size_t {
     kPid,
@@ -76,6 +79,21 @@ constexpr auto kInvariants = std::to_array<Invariant>({
      "WHERE p.pid IS NULL"},
 });
 
+// Texts that many rows share, by the number that they are made of.
+class SharedTexts {
+public:
+    const std::string& of(std::uint64_t number, FunctionRef<std::string()> make) {
+        const auto known = texts_.find(number);
+        if (known != texts_.end()) return known->second;
+        if (texts_.size() == kMost) texts_.clear();  // a hostile guest can make each another
+        return texts_.emplace(number, make()).first->second;
+    }
+
+private:
+    static constexpr std::size_t kMost = 256;
+    std::unordered_map<std::uint64_t, std::string> texts_;
+};
+
 class Rows {
 public:
     Rows(LinuxGuest& guest, QueryContext& context, const Members& members)
@@ -113,62 +131,73 @@ private:
     }
 
     bool one(Gva mm, const Vma& vma, RowSink& rows) {
-        std::array<Value, kColumns> row;
-        row[kPid] = std::int64_t{pid_};
-        row[kStart] = address(vma.start);
-        row[kEnd] = address(vma.end);
-        row[kPermissions] = permissions(vma.flags);
-        row[kSize] = integer(std::optional(vma.end - vma.start));
-        row[kFlagsRaw] = address(vma.flags);
-        if (vma.page_protection) row[kPageProtection] = address(*vma.page_protection);
-        row[kAnonymous] = std::int64_t{vma.operations.is_null() ? 1 : 0};
-        row[kVma] = address(vma.address);
-        if (context_.uses(kFlags)) row[kFlags] = flags(vma.flags);
-        place(vma, row);
-        if (context_.uses(kPath) || context_.uses(kPseudo)) name(mm, vma, row, rows);
-        return rows.row(row);
+        row_[kPid] = std::int64_t{pid_};
+        row_[kStart] = address(vma.start);
+        row_[kEnd] = address(vma.end);
+        set_text(row_[kPermissions], permissions(vma.flags));
+        row_[kSize] = integer(std::optional(vma.end - vma.start));
+        row_[kFlagsRaw] = address(vma.flags);
+        row_[kPageProtection] = vma.page_protection ? address(*vma.page_protection) : Value();
+        row_[kAnonymous] = std::int64_t{vma.operations.is_null() ? 1 : 0};
+        row_[kVma] = address(vma.address);
+        if (context_.uses(kFlags)) flags(vma.flags);
+        place(vma);
+        row_[kPseudo] = Value();
+        if (context_.uses(kPath) || context_.uses(kPseudo)) name(mm, vma, rows);
+        return rows.row(row_);
     }
 
-    void place(const Vma& vma, std::array<Value, kColumns>& row) const {
-        row[kOffset] = row[kInode] = std::int64_t{0};
-        row[kDevice] = std::string("00:00");
-        if (vma.file.is_null()) return;
-        row[kFile] = address(vma.file);
-        row[kOffset] = row[kInode] = row[kDevice] = Value();
+    void place(const Vma& vma) {
+        row_[kFile] = vma.file.is_null() ? Value() : address(vma.file);
+        if (vma.file.is_null()) {
+            row_[kOffset] = row_[kInode] = std::int64_t{0};
+            set_text(row_[kDevice], "00:00");
+            return;
+        }
+        row_[kOffset] = row_[kInode] = Value();
         std::uint64_t offset = 0;
-        if (!__builtin_mul_overflow(vma.page_offset, kPageSize, &offset)) row[kOffset] = integer(std::optional(offset));
-        if (!context_.uses(kDevice) && !context_.uses(kInode) && !context_.uses(kPseudo)) return;
-        const auto file = names_.file(vma);
-        if (!file) return;
-        row[kDevice] = fmt::format("{:02x}:{:02x}", file->device >> 20, file->device & 0xfffff);
-        row[kInode] = integer(std::optional(file->inode));
+        if (!__builtin_mul_overflow(vma.page_offset, kPageSize, &offset))
+            row_[kOffset] = integer(std::optional(offset));
+        const bool wanted = context_.uses(kDevice) || context_.uses(kInode) || context_.uses(kPseudo);
+        const auto file = wanted ? names_.file(vma) : std::nullopt;
+        if (!file) {
+            row_[kDevice] = Value();
+            return;
+        }
+        set_text(row_[kDevice], devices_.of(file->device, [&] {
+            return fmt::format("{:02x}:{:02x}", file->device >> 20, file->device & 0xfffff);
+        }));
+        row_[kInode] = integer(std::optional(file->inode));
     }
 
-    void name(Gva mm, const Vma& vma, std::array<Value, kColumns>& row, RowSink& rows) {
+    void name(Gva mm, const Vma& vma, RowSink& rows) {
         auto text = names_.name(mm, vma);
         if (!text) {
+            row_[kPath] = Value();
             warn(rows, fmt::format("the mapping at {:#x}: {}", vma.start, text.error().to_string()), vma.address);
             return;
         }
         // As osquery has it: named, and of no inode.
-        if (!std::holds_alternative<std::monostate>(row[kInode]))
-            row[kPseudo] = std::int64_t{row[kInode] == Value(std::int64_t{0}) && !text->empty() ? 1 : 0};
-        row[kPath] = std::move(*text);
+        if (!std::holds_alternative<std::monostate>(row_[kInode]))
+            row_[kPseudo] = std::int64_t{row_[kInode] == Value(std::int64_t{0}) && !text->empty() ? 1 : 0};
+        set_text(row_[kPath], *text);
     }
 
-    Value flags(std::uint64_t bits) {
+    void flags(std::uint64_t bits) {
         if (!flags_) {
             const auto types = guest_.types();
-            if (!types) return {};
+            if (!types) return;
             flags_.emplace(**types);
         }
-        return flags_->text(bits);
+        set_text(row_[kFlags], flag_texts_.of(bits, [&] { return flags_->text(bits); }));
     }
 
     LinuxGuest& guest_;
     QueryContext& context_;
     MappingNames names_;
     std::optional<MappingFlags> flags_;
+    SharedTexts flag_texts_, devices_;
+    std::array<Value, kColumns> row_;  // the last one
     std::int32_t pid_ = 0;
     std::size_t used_ = 0;
 };

@@ -47,6 +47,7 @@ public:
           context_(context),
           sink_(sink),
           paths_(guest.space(), guest.layout()),
+          user_(guest),
           watch_(guest, tasks, FieldId::task_tasks) {
         if (context.uses(kStartTime)) boot_time_ = boot_time(guest);
         if (uses_any({kWired, kControlGroup}) || uses_any(kTotals)) find_usage();
@@ -187,7 +188,7 @@ private:
         }
         if (context_.uses(kResident)) row_[kResident] = resident(*mm);
         if (context_.uses(kCmdline)) {
-            auto line = command_line(guest_, *mm);
+            auto line = user_.command_line(*mm);
             if (!line) {
                 note(key, "command line: " + line.error().to_string());
             } else if (!line->bytes.empty()) {
@@ -284,6 +285,7 @@ private:
     QueryContext& context_;
     RowSink& sink_;
     PathResolver paths_;
+    UserMemory user_;
     std::optional<ProcessUsage> usage_;
     std::optional<std::int64_t> boot_time_;
     TaskWatch watch_;

@@ -36,13 +36,13 @@ public:
     RowMaker(const QueryContext& context, RowSink& sink) : context_(context), sink_(sink) {}
 
     bool emit(const Symbol& symbol) {
-        std::array<Value, kColumns> row;
-        row[kAddress] = tables::address(symbol.address);
-        if (context_.uses(kType)) row[kType] = std::string(1, symbol.type);
-        row[kName] = std::string(symbol.name);
-        if (!symbol.module.empty()) row[kModule] = std::string(symbol.module);
+        row_[kAddress] = tables::address(symbol.address);
+        if (context_.uses(kType)) tables::set_text(row_[kType], std::string_view(&symbol.type, 1));
+        tables::set_text(row_[kName], symbol.name);
+        if (symbol.module.empty()) row_[kModule] = Value();
+        else tables::set_text(row_[kModule], symbol.module);
         ++report_.nodes;
-        if (sink_.row(row)) return true;
+        if (sink_.row(row_)) return true;
         report_.end = WalkEnd::stopped;
         return false;
     }
@@ -52,6 +52,7 @@ private:
     const QueryContext& context_;
     RowSink& sink_;
     WalkReport report_;
+    std::array<Value, kColumns> row_;
 };
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {

@@ -95,27 +95,32 @@ private:
     void begin(const CatalogPart& part, TypeId id, std::string_view name, TypeKind kind) {
         position_ = 0;
         id_ = id;
-        head_ = {};
-        if (!name.empty()) head_[kTypeName] = std::string(name);
-        head_[kKind] = std::string(to_string(kind));
-        head_[kTypeId] = std::int64_t{id};
-        if (!part.module.empty()) head_[kModule] = part.module;
+        set_text_or_null(row_[kTypeName], name);
+        tables::set_text(row_[kKind], to_string(kind));
+        row_[kTypeId] = std::int64_t{id};
+        set_text_or_null(row_[kModule], part.module);
+        for (const std::size_t of_members : {kType, kOffset, kBitOffset, kBitSize, kSize, kCount, kValue})
+            row_[of_members] = Value();
     }
 
-    bool row(std::array<Value, kColumns>& values, std::string_view name, std::int64_t level) {
-        if (!name.empty()) values[kName] = std::string(name);
-        values[kPosition] = position_++;
-        values[kLevel] = level;
+    static void set_text_or_null(Value& to, std::string_view text) {
+        if (text.empty()) to = Value();
+        else tables::set_text(to, text);
+    }
+
+    bool row(std::string_view name, std::int64_t level) {
+        set_text_or_null(row_[kName], name);
+        row_[kPosition] = position_++;
+        row_[kLevel] = level;
         ++rows_;
         out_of_time_ = deadline_.passed();
-        return sink_.row(values) && !out_of_time_;
+        return sink_.row(row_) && !out_of_time_;
     }
 
     bool enumerators(const CatalogPart& part, const Type& type) {
         for (const Enumerator& each : part.types.enumerators(type)) {
-            auto values = head_;
-            values[kValue] = each.value;
-            if (!row(values, part.types.name(each.name), 0)) return false;
+            row_[kValue] = each.value;
+            if (!row(part.types.name(each.name), 0)) return false;
         }
         return true;
     }
@@ -130,9 +135,8 @@ private:
             if (position_ > kMostOfOne) return true;
             const std::string_view name = part.types.name(member.name);
             const std::uint64_t bits = base_bits + member.bit_offset;
-            auto values = head_;
-            fill(part.types, member, bits, values);
-            if (!row(values, name, level)) return false;
+            fill(part.types, member, bits);
+            if (!row(name, level)) return false;
             if (!name.empty()) continue;
             if (level == kDeepest) {
                 warnings_.tell(fmt::format("type {}: members without a name too deep inside each other", id_));
@@ -144,22 +148,22 @@ private:
         return true;
     }
 
-    void fill(const TypeCatalog& types, const Member& member, std::uint64_t bits,
-              std::array<Value, kColumns>& values) const {
-        if (context_.uses(kType)) values[kType] = types.declaration(member.type, "");
-        values[kOffset] = integer(std::optional(bits / 8));
-        values[kBitOffset] = static_cast<std::int64_t>(bits % 8);
-        if (member.bit_size != 0) values[kBitSize] = std::int64_t{member.bit_size};
-        if (context_.uses(kSize)) values[kSize] = integer(types.size_of(member.type));
+    void fill(const TypeCatalog& types, const Member& member, std::uint64_t bits) {
+        if (context_.uses(kType)) row_[kType] = types.declaration(member.type, "");
+        row_[kOffset] = integer(std::optional(bits / 8));
+        row_[kBitOffset] = static_cast<std::int64_t>(bits % 8);
+        row_[kBitSize] = member.bit_size != 0 ? Value(std::int64_t{member.bit_size}) : Value();
+        if (context_.uses(kSize)) row_[kSize] = integer(types.size_of(member.type));
         const Type* type = types.type(types.strip(member.type));
-        if (type != nullptr && type->kind == TypeKind::array) values[kCount] = std::int64_t{type->count};
+        const bool is_array = type != nullptr && type->kind == TypeKind::array;
+        row_[kCount] = is_array ? Value(std::int64_t{type->count}) : Value();
     }
 
     const QueryContext& context_;
     RowSink& sink_;
     tables::Warnings warnings_;
     Deadline deadline_;
-    std::array<Value, kColumns> head_;
+    std::array<Value, kColumns> row_;  // the last one
     TypeId id_ = 0;
     std::int64_t position_ = 0;
     std::size_t rows_ = 0;

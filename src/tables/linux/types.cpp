@@ -33,19 +33,21 @@ constexpr auto kInvariants = std::to_array<Invariant>({
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     std::size_t rows = 0;
+    std::array<Value, kColumns> row;
     const tables::TypesWanted wanted{context.wanted_text(kName), context.wanted_text(kModule)};
     const auto visit = [&](const tables::CatalogPart& part, TypeId id) {
         const Type& type = *part.types.type(id);
         const std::string_view name = part.types.type_name(id);
         if (!tables::is_listed(type.kind) || name.empty()) return true;
-        std::array<Value, kColumns> row;
-        row[kName] = std::string(name);
-        row[kKind] = std::string(to_string(type.kind));
+        tables::set_text(row[kName], name);
+        tables::set_text(row[kKind], to_string(type.kind));
         if (context.uses(kSize)) row[kSize] = tables::integer(part.types.size_of(id));
-        if (type.kind == TypeKind::structure || type.kind == TypeKind::union_ || type.kind == TypeKind::enumeration)
-            row[kMembers] = std::int64_t{type.count};
+        const bool has_members = type.kind == TypeKind::structure || type.kind == TypeKind::union_ ||
+                                 type.kind == TypeKind::enumeration;
+        row[kMembers] = has_members ? Value(std::int64_t{type.count}) : Value();
         row[kId] = std::int64_t{id};
-        if (!part.module.empty()) row[kModule] = part.module;
+        if (part.module.empty()) row[kModule] = Value();
+        else tables::set_text(row[kModule], part.module);
         ++rows;
         return sink.row(row);
     };

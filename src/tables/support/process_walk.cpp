@@ -21,8 +21,10 @@ public:
         if (deadline_.passed_now()) out_of_time_ = true;
         if (out_of_time_) return false;
         if (!hold_) return going_ && (going_ = to_.row(values));
-        rows_.emplace_back(values.begin(), values.end());
-        if (rows_.size() >= kMost) {
+        // The memory of rows that were passed on serves again.
+        if (count_ < rows_.size()) rows_[count_].assign(values.begin(), values.end());
+        else rows_.emplace_back(values.begin(), values.end());
+        if (++count_ >= kMost) {
             gave_early_ = true;
             return pass_on();
         }
@@ -32,7 +34,8 @@ public:
         if (told_.size() < kMost) told_.push_back(std::move(diagnostic));
     }
     void drop() {
-        rows_.clear();
+        count_ = 0;
+        if (rows_.size() > kMostKept) rows_.resize(kMostKept);
         told_.clear();
     }
     void begin() {
@@ -44,9 +47,7 @@ public:
     [[nodiscard]] bool out_of_time() const { return out_of_time_; }
     [[nodiscard]] bool pass_on() {
         for (Diagnostic& diagnostic : told_) warnings_.tell(std::move(diagnostic.text), Gva{diagnostic.address});
-        for (const auto& row : rows_) {
-            if (!going_ || !(going_ = to_.row(row))) break;
-        }
+        for (std::size_t i = 0; i < count_ && going_; ++i) going_ = to_.row(rows_[i]);
         drop();
         return going_;
     }
@@ -54,6 +55,7 @@ public:
 
 private:
     static constexpr std::size_t kMost = 16'384;
+    static constexpr std::size_t kMostKept = 256;
     RowSink& to_;
     Warnings& warnings_;
     Deadline& deadline_;
@@ -61,7 +63,8 @@ private:
     bool gave_early_ = false;
     bool out_of_time_ = false;
     bool going_ = true;
-    std::vector<std::vector<Value>> rows_;
+    std::vector<std::vector<Value>> rows_;  // the first count_ are held
+    std::size_t count_ = 0;
     std::vector<Diagnostic> told_;
 };
 

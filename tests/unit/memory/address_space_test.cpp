@@ -238,6 +238,34 @@ TEST(Generations, TranslationsAreForgotten) {
     }
 }
 
+// One space for one process after the other: nothing of another root's is left, however often it changed.
+TEST(Generations, AnotherRootIsAnotherSpace) {
+    for (const bool mapped : {false, true}) {
+        auto store = std::make_shared<VectorStore>(std::vector<std::byte>(kMiB), mapped);
+        StoreWriter writer{*store};
+        std::array<Gpa, 2> roots;
+        for (std::uint32_t i = 0; i < roots.size(); ++i) {
+            PageTableBuilder tables(writer, kMode, Gpa{0x1000 + i * 0x10000});
+            const Gpa frame{0x80000 + i * 0x10000};
+            tables.map(Gva{0x5000}, frame);
+            writer.write_value<std::uint32_t>(frame, i + 1);
+            if (i == 0) tables.map(Gva{0x7000}, frame);
+            roots[i] = tables.root();
+        }
+        GuestMemory memory(store, MemoryLayout::with_hole(kMiB, kMiB, "all"));
+        AddressSpace space(memory, kMode, roots[0]);
+        constexpr std::size_t kMoreThanEpochs = 3 * 4096 + 7;
+        for (std::size_t i = 0; i < kMoreThanEpochs; ++i) {
+            space.set_root(roots[i % 2]);
+            ASSERT_EQ(space.root(), roots[i % 2]);
+            ASSERT_EQ(space.read_value<std::uint32_t>(Gva{0x5000}).value(), i % 2 + 1) << i;
+            // Put into the cache in every 4096th turn only: what comes around again must not find it.
+            EXPECT_TRUE(i % 4096 != 0 || space.read_value<std::uint32_t>(Gva{0x7000}));
+            EXPECT_FALSE(i % 2 == 1 && space.read_value<std::uint32_t>(Gva{0x7000})) << i;
+        }
+    }
+}
+
 TEST(Generations, SourceGoneFailsEveryRead) {
     SyntheticMemory memory(kMiB);
     PageTableBuilder tables(memory, kMode, Gpa{0x1000});

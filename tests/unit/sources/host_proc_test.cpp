@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -84,6 +85,45 @@ TEST(HostMaps, FindsAMappingOfThisProcess) {
     EXPECT_TRUE(std::any_of(maps->begin(), maps->end(),
                             [&](const HostMapping& m) { return m.start <= address && address < m.end; }));
     ::munmap(page, 4096);
+}
+
+TEST(HostMaps, SinglePlacesAreAsTheWholeListHasThem) {
+    const auto self = HostProcess::open(::getpid());
+    ASSERT_TRUE(self);
+    constexpr std::size_t kSize = 8 * 4096;
+    const int file = ::memfd_create("maps_at", 0);
+    ASSERT_EQ(::ftruncate(file, 16 * 4096), 0);
+    void* const shared = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 4096);
+    void* const own = ::mmap(nullptr, kSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_EQ(::mprotect(static_cast<char*>(own) + 4096, 4096, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    std::vector<HostMapping> places(2);
+    places[0].start = reinterpret_cast<std::uintptr_t>(std::max(shared, own));
+    places[1].start = reinterpret_cast<std::uintptr_t>(std::min(shared, own));  // in no order
+    for (HostMapping& place : places) place.end = place.start + kSize;
+    const auto some = read_maps_at(*self, places);
+    const auto all = read_maps(*self);
+    ASSERT_TRUE(some && all);
+    EXPECT_GE(some->size(), 4u) << "the private one is in three pieces";
+    for (std::size_t i = 0; i < some->size(); ++i) {
+        HostMapping found = (*some)[i];
+        const auto listed = std::find_if(all->begin(), all->end(),
+                                         [&](const HostMapping& m) { return m.start == found.start; });
+        ASSERT_NE(listed, all->end());
+        found.path = listed->path;
+        EXPECT_EQ(found, *listed);
+        EXPECT_TRUE(i == 0 || (*some)[i - 1].end <= found.start) << "sorted";
+    }
+    // Nothing is there any more: nothing is said of it.
+    ::munmap(shared, kSize);
+    ::munmap(own, kSize);
+    const auto gone = read_maps_at(*self, places);
+    ASSERT_TRUE(gone);
+    for (const HostMapping& place : places) {
+        EXPECT_FALSE(std::any_of(gone->begin(), gone->end(), [&](const HostMapping& m) {
+            return m.start <= place.start && place.start < m.end && m.inode != 0;
+        }));
+    }
+    ::close(file);
 }
 
 TEST(UnixSockets, ReadsTheTable) {
