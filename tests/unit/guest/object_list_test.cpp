@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "guest_test_support.h"
+#include "support/guest_test_support.h"
 #include "support/vector_store.h"
 
 namespace vitrine::test {

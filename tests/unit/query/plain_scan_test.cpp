@@ -1,10 +1,12 @@
 // Statements that only hand rows on, and patterns that are matched before rows are kept: both give what SQLite alone would give.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <sqlite3.h>
 
 #include <cmath>
 
-#include "../guest/guest_test_support.h"
 #include "query/sqlite/program.h"
+#include "support/guest_test_support.h"
 #include "vitrine/query/database.h"
 
 namespace vitrine::test {

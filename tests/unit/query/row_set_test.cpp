@@ -1,7 +1,11 @@
 // Answers kept in memory, and their values by name and C++ type.
 #include "vitrine/query/row_set.h"
 
-#include "../guest/guest_test_support.h"
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "support/guest_test_support.h"
 #include "vitrine/query/open_guest.h"
 
 namespace vitrine::test {
