@@ -147,6 +147,8 @@ TaskSnapshot LinuxGuest::threads_of(const TaskSnapshot& leaders, WalkBudget budg
     TaskSnapshot all;
     all.report = leaders.report;
     if (!signal_offset) return leaders;
+    all.tasks.reserve(
+        leaders.tasks.size());  // each has a thread; growing would leave holes in the heap as large as the list
     Deadline deadline(budget.time);
     for (const TaskKey& leader : leaders.tasks) {
         if (deadline.passed()) {
