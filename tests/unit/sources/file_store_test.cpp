@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -390,15 +391,35 @@ TEST(FaultGuardChain, OtherFaultsReachThePreviousHandler) {
         "");
 }
 
+// Lets the kernel make huge pages when they are asked for, where this process may say so.
+class HugePagesOnDemand {
+public:
+    HugePagesOnDemand() {
+        std::ifstream(kControl) >> before_;
+        if (before_ < kEnough) std::ofstream(kControl) << kEnough;
+    }
+    HugePagesOnDemand(const HugePagesOnDemand&) = delete;
+    HugePagesOnDemand& operator=(const HugePagesOnDemand&) = delete;
+    ~HugePagesOnDemand() {
+        if (before_ < kEnough) std::ofstream(kControl) << before_;
+    }
+
+private:
+    static constexpr const char* kControl = "/proc/sys/vm/nr_overcommit_hugepages";
+    static constexpr unsigned long kEnough = 8;
+    unsigned long before_ = kEnough;
+};
+
 // hugetlbfs does not tell its holes; skipped where the machine has no huge pages to give.
 TEST(FileStoreHuge, HolesOfHugePagesStayHoles) {
+    const HugePagesOnDemand on_demand;
     // 2 MiB pages: MFD_HUGE_2MB of <linux/memfd.h>.
     const int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | (21u << 26));
     if (fd < 0 || ftruncate(fd, 8 * kMiB) != 0) GTEST_SKIP() << "no hugetlbfs";
     void* at = mmap(nullptr, 8 * kMiB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) {
         close(fd);
-        GTEST_SKIP() << "no huge pages (vm.nr_hugepages)";
+        GTEST_SKIP() << "no huge pages (vm.nr_overcommit_hugepages)";
     }
     std::memset(static_cast<std::byte*>(at) + 4 * kMiB, 0x77, 100);  // one huge page of four
     munmap(at, 8 * kMiB);
