@@ -128,6 +128,12 @@ TEST_P(FileStore, EveryRouteGivesTheSameBytes) {
     }
 }
 
+// Each byte is the one before it, and the first is zero: a loop of the C library's, for builds without optimisation.
+bool is_zero(std::span<const std::byte> bytes) {
+    return bytes.empty() ||
+           (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 TEST_P(FileStore, PopulatedCoversAllThatIsNotZero) {
     Backing backing(GetParam(), 16 * kMiB);
     fill_sparsely(backing);
@@ -141,14 +147,10 @@ TEST_P(FileStore, PopulatedCoversAllThatIsNotZero) {
             ASSERT_GE(part.offset, next);
             ASSERT_GT(part.size, 0u);
             ASSERT_LE(part.offset + part.size, from + size);
-            ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next),
-                                    backing.content.begin() + static_cast<std::ptrdiff_t>(part.offset),
-                                    [](std::byte b) { return b == std::byte{0}; }));
+            ASSERT_TRUE(is_zero(std::span(backing.content).subspan(next, part.offset - next)));
             next = part.offset + part.size;
         }
-        ASSERT_TRUE(std::all_of(backing.content.begin() + static_cast<std::ptrdiff_t>(next),
-                                backing.content.begin() + static_cast<std::ptrdiff_t>(from + size),
-                                [](std::byte b) { return b == std::byte{0}; }));
+        ASSERT_TRUE(is_zero(std::span(backing.content).subspan(next, from + size - next)));
     }
     EXPECT_TRUE(store->populated({store->size(), 10}).empty());
 }
