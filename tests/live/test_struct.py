@@ -211,6 +211,7 @@ def test_tasks_of_an_image(vitrine, images, form, record_property):
     check_tasks(vitrine, of_image(images, form), record_property)
 
 
+@pytest.mark.guests("k510", "k61", "k612", "k7", "k61genpti", "k7la57pti")  # each kernel, isolation, both numbers of levels
 @pytest.mark.parametrize("what", CHECKS)
 def test_commands_on_an_image(vitrine, images, what):
     CHECKS[what](vitrine, of_image(images, "raw"))
