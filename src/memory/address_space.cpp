@@ -181,7 +181,7 @@ Result<void> AddressSpace::read(Gva address, std::span<std::byte> out) const {
 
 bool AddressSpace::copy_from(const std::byte* host, std::span<std::byte> out) const {
     if (out.size() == sizeof(std::uint64_t)) std::memcpy(out.data(), host, sizeof(std::uint64_t));
-    else std::memcpy(out.data(), host, out.size());
+    else if (!out.empty()) std::memcpy(out.data(), host, out.size());  // nothing may be at no address
     return direct_->copy_is_good();
 }
 
