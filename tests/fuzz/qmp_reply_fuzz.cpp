@@ -19,6 +19,7 @@
 #include "sources/qemu/command_line.h"
 #include "sources/qemu/memory_plan.h"
 #include "sources/qemu/memory_tree.h"
+#include "sources/qemu/option_text.h"
 #include "sources/qmp/qmp_client.h"
 
 namespace {

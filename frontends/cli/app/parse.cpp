@@ -93,15 +93,6 @@ UsageError unexpected_word(const std::string& word, const Command* command, cons
             near.empty() ? see_help(nullptr) : fmt::format("did you mean vitrine {}?", near)};
 }
 
-bool is_choice(std::string_view choices, std::string_view value) {
-    while (!choices.empty()) {
-        const auto bar = std::min(choices.find('|'), choices.size());
-        if (choices.substr(0, bar) == value) return true;
-        choices.remove_prefix(std::min(bar + 1, choices.size()));
-    }
-    return false;
-}
-
 tl::expected<void, UsageError> check_value(const OptionSpec& option, std::string_view value) {
     const auto wrong = [&](std::string_view wanted) {
         return tl::make_unexpected(UsageError{fmt::format("{} takes {}, not '{}'", option.name, wanted, value), ""});

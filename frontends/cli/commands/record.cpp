@@ -100,14 +100,10 @@ OrExit<std::unique_ptr<Guest>> attach_anew(Session& session, Recorder& recorder)
 OrExit<std::unique_ptr<Guest>> read_guest(Session& session, Machine& machine, Recorder& recorder,
                                           const std::vector<Question>& all, bool paused) {
     std::optional<PauseScope> scope;
-    if (paused && machine.pause_control() == nullptr && machine.is_live()) {
-        return tl::make_unexpected(
-            session.fail(Error::with_text(Errc::unsupported, Origin::user, "this machine cannot be paused from here",
-                                          "vitrine doctor TARGET says which routes are missing; leave out --paused"),
-                         Phase::query));
-    }
-    if (paused && machine.pause_control() != nullptr) {
-        scope.emplace(std::vector<PauseControl*>{machine.pause_control()});
+    const auto control = paused ? find_pause_control(machine) : Result<PauseControl*>(nullptr);
+    if (!control) return tl::make_unexpected(session.fail(control.error(), Phase::query));
+    if (*control != nullptr) {
+        scope.emplace(std::vector<PauseControl*>{*control});
         if (auto begun = scope->begin(); !begun) return tl::make_unexpected(session.fail(begun.error(), Phase::query));
         machine.memory().new_generation();
     }

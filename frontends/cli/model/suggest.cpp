@@ -46,4 +46,13 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
     return best;
 }
 
+bool is_choice(std::string_view choices, std::string_view value) {
+    while (!choices.empty()) {
+        const auto bar = std::min(choices.find('|'), choices.size());
+        if (choices.substr(0, bar) == value) return true;
+        choices.remove_prefix(std::min(bar + 1, choices.size()));
+    }
+    return false;
+}
+
 }  // namespace vitrine::cli

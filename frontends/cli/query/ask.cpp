@@ -28,27 +28,17 @@ OrExit<Question> Question::open(Session& session, std::string_view target, Guest
 }
 
 Result<Answer> Question::ask(std::string_view sql, std::span<const Value> parameters, bool paused, ResultSink& sink) {
-    if (paused) return ask_paused(sql, parameters, sink);
-    Answer answer;
-    answer.report = VITRINE_TRY(database_->query(sql, parameters, QueryLimits{}, sink));
-    return answer;
-}
-
-Result<Answer> Question::ask_paused(std::string_view sql, std::span<const Value> parameters, ResultSink& sink) {
+    const auto query = [&] { return database_->query(sql, parameters, QueryLimits{}, sink); };
+    // Ctrl-C waits for the end of a pause: what it can do before that is to end the statement.
+    const auto stoppable = [&] {
+        const InterruptAction stop([](void* database) { static_cast<Database*>(database)->interrupt(); },
+                                   database_.get());
+        return query();
+    };
     Guest* const guests[] = {guest_};
-    auto controls = VITRINE_TRY(pause_controls(guests));
-    if (controls.empty()) return ask(sql, parameters, false, sink);  // an image stands still
-    // Whoever reads the output may take his time, the guest has none: rows are written once it goes on.
-    const OutputHold hold(session_->out());
-    PauseScope scope(std::move(controls));
-    VITRINE_CHECK(scope.begin());
-    const InterruptAction stop([](void* database) { static_cast<Database*>(database)->interrupt(); }, database_.get());
-    guest_->new_generation();  // it ran on since it was attached to
-    database_->set_paused(true);
-    auto answer = ask(sql, parameters, false, sink);
-    database_->set_paused(false);
-    const auto stood = VITRINE_TRY(scope.end());
-    if (answer) answer->paused_for = stood;
+    Answer answer;
+    answer.report = VITRINE_TRY(paused ? query_paused(*database_, guests, session_->out(), answer.paused_for, stoppable)
+                                       : query());
     return answer;
 }
 

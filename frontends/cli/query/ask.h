@@ -33,7 +33,6 @@ public:
 private:
     Question(Session& session, Guest& guest, std::unique_ptr<Database> database)
         : session_(&session), guest_(&guest), database_(std::move(database)) {}
-    Result<Answer> ask_paused(std::string_view sql, std::span<const Value> parameters, ResultSink& sink);
 
     Session* session_;
     Guest* guest_;

@@ -4,17 +4,13 @@ namespace vitrine::cli {
 
 using Clock = std::chrono::steady_clock;
 
-Result<std::vector<PauseControl*>> pause_controls(std::span<Guest* const> guests) {
-    std::vector<PauseControl*> controls;
-    for (Guest* guest : guests) {
-        PauseControl* control = guest->machine().pause_control();
-        if (control == nullptr && guest->machine().is_live()) {
-            return Error::with_text(Errc::unsupported, Origin::user, "this machine cannot be paused from here",
-                                    "vitrine doctor TARGET says which routes are missing; leave out --paused");
-        }
-        if (control != nullptr) controls.push_back(control);
+Result<PauseControl*> find_pause_control(Machine& machine) {
+    PauseControl* control = machine.pause_control();
+    if (control == nullptr && machine.is_live()) {
+        return Error::with_text(Errc::unsupported, Origin::user, "this machine cannot be paused from here",
+                                "vitrine doctor TARGET says which routes are missing; leave out --paused");
     }
-    return controls;
+    return control;
 }
 
 Result<void> PauseScope::begin() {
@@ -39,6 +35,26 @@ Result<void> PauseScope::resume() {
         if (!resumed && result) result = resumed;
     }
     return result;
+}
+
+Result<QueryReport> query_paused(Database& database, std::span<Guest* const> guests, Output& output,
+                                 std::optional<std::chrono::microseconds>& stood,
+                                 FunctionRef<Result<QueryReport>()> answer) {
+    std::vector<PauseControl*> controls;
+    for (Guest* guest : guests) {
+        if (auto* control = VITRINE_TRY(find_pause_control(guest->machine()))) controls.push_back(control);
+    }
+    if (controls.empty()) return answer();
+    // Whoever reads the output may take his time, the guests have none.
+    const OutputHold hold(output);
+    PauseScope scope(std::move(controls));
+    VITRINE_CHECK(scope.begin());
+    for (const Guest* guest : guests) guest->new_generation();  // they ran on since they were attached to
+    database.set_paused(true);
+    auto report = answer();
+    database.set_paused(false);
+    stood = VITRINE_TRY(scope.end());
+    return report;
 }
 
 }  // namespace vitrine::cli

@@ -1,7 +1,7 @@
 // Guests that stand still while they are read.
 //
-//   PauseScope scope(VITRINE_TRY(pause_controls(guests)));
-//   VITRINE_CHECK(scope.begin());  ...  const auto paused_for = VITRINE_TRY(scope.end());
+//   std::optional<std::chrono::microseconds> stood;
+//   auto report = query_paused(database, guests, output, stood, [&] { return database.query(...); });
 #pragma once
 
 #include <chrono>
@@ -11,12 +11,14 @@
 
 #include "app/interrupt.h"
 #include "render/output.h"
+#include "vitrine/base/function_ref.h"
 #include "vitrine/guest/guest.h"
+#include "vitrine/query/database.h"
 
 namespace vitrine::cli {
 
-// The switches of those guests that run; none for images, which stand still. unsupported: a running guest has none.
-Result<std::vector<PauseControl*>> pause_controls(std::span<Guest* const> guests);
+// What stops a machine; null for an image, which stands still. unsupported: a machine that runs has nothing like it.
+Result<PauseControl*> find_pause_control(Machine& machine);
 
 // Stops the vCPUs of all, and continues them at the end of the scope unless that was done before. Ctrl-C waits that long.
 class PauseScope {
@@ -37,5 +39,10 @@ private:
     std::size_t paused_ = 0;  // that many, from the first
     std::chrono::steady_clock::time_point start_;
 };
+
+// Answers while all guests stand still; rows are written once they go on. `stood` stays empty if all are images.
+Result<QueryReport> query_paused(Database& database, std::span<Guest* const> guests, Output& output,
+                                 std::optional<std::chrono::microseconds>& stood,
+                                 FunctionRef<Result<QueryReport>()> answer);
 
 }  // namespace vitrine::cli

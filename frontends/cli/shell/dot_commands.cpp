@@ -167,15 +167,6 @@ constexpr auto kCommands = std::to_array<DotCommand>({
     {".exit", "", "the same", DotArgument::none, false, {}, quit},
 });
 
-bool is_choice(std::string_view choices, std::string_view value) {
-    while (!choices.empty()) {
-        const auto bar = std::min(choices.find('|'), choices.size());
-        if (choices.substr(0, bar) == value) return true;
-        choices.remove_prefix(std::min(bar + 1, choices.size()));
-    }
-    return false;
-}
-
 std::string_view trimmed(std::string_view text) {
     const auto begin = text.find_first_not_of(" \t\r");
     if (begin == std::string_view::npos) return {};

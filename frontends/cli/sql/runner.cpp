@@ -63,26 +63,8 @@ Result<QueryReport> SqlRunner::ask(std::string_view statement, const SqlSettings
                                 "vitrine list shows what runs now");
     }
     const InterruptAction stop([](void* context) { static_cast<Database*>(context)->interrupt(); }, database);
-    return settings.paused ? ask_paused(statement, settings, output, sink)
-                           : database->query(statement, settings.limits, sink);
-}
-
-Result<QueryReport> SqlRunner::ask_paused(std::string_view statement, const SqlSettings& settings, Output& output,
-                                          ResultSink& sink) {
-    const auto guests = group_.guests();
-    auto controls = VITRINE_TRY(pause_controls(guests));
-    Database& database = *group_.database();
-    if (controls.empty()) return database.query(statement, settings.limits, sink);  // images stand still
-    // Whoever reads the output may take his time, the guests have none: rows are written once they go on.
-    const OutputHold hold(output);
-    PauseScope scope(std::move(controls));
-    VITRINE_CHECK(scope.begin());
-    for (const Guest* guest : guests) guest->new_generation();
-    database.set_paused(true);
-    auto report = database.query(statement, settings.limits, sink);
-    database.set_paused(false);
-    paused_for_ = VITRINE_TRY(scope.end());
-    return report;
+    const auto query = [&] { return database->query(statement, settings.limits, sink); };
+    return settings.paused ? query_paused(*database, group_.guests(), output, paused_for_, query) : query();
 }
 
 int SqlRunner::failed(const Error& error, std::string_view statement) {

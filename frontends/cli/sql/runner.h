@@ -33,8 +33,6 @@ public:
 
 private:
     Result<QueryReport> ask(std::string_view statement, const SqlSettings& settings, Output& output, ResultSink& sink);
-    Result<QueryReport> ask_paused(std::string_view statement, const SqlSettings& settings, Output& output,
-                                   ResultSink& sink);
     int failed(const Error& error, std::string_view statement);
     void tell(const SqlSettings& settings) const;
     [[nodiscard]] std::string closing_line() const;

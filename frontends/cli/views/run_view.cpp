@@ -2,48 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <memory>
-
-#include "app/interrupt.h"
 #include "commands/symbol_lookup.h"
 #include "query/ask.h"
+#include "sql/answer_sink.h"
 #include "views/sql_scan.h"
-#include "vitrine/base/text.h"
 
 namespace vitrine::cli {
 namespace {
-
-// Rows as they come, in the format of the session.
-class WritingSink final : public ResultSink {
-public:
-    WritingSink(Session& session, std::span<const std::string> names) : session_(session), names_(names) {}
-
-    void columns(std::span<const ResultColumn> columns) override {
-        std::vector<OutputColumn> output;
-        for (std::size_t i = 0; i < columns.size() && i < names_.size(); ++i)
-            output.push_back({to_terminal_text(names_[i]), columns[i].type, hint_of(columns[i].unit)});
-        writer_ = make_row_writer(session_.out(), session_.style(), output);
-    }
-    bool row(std::span<const Value> values) override {
-        if (interrupted()) return false;
-        ++rows_;
-        writer_->row(values);
-        return session_.out().ok();
-    }
-    void finish() {
-        if (writer_ != nullptr) writer_->finish();
-    }
-    // What came before a failure is shown in tables; the other formats must not look complete.
-    void break_off() {
-        if (session_.settings().format == Format::table && rows_ > 0) finish();
-    }
-
-private:
-    Session& session_;
-    std::span<const std::string> names_;
-    std::unique_ptr<RowWriter> writer_;
-    std::size_t rows_ = 0;
-};
 
 class CountSink final : public ResultSink {
 public:
@@ -82,7 +47,7 @@ int fail(Session& session, const View& view, const Error& error) {
 
 int run_query(Session& session, const View& view, const ViewQuery& query, Question& question, bool paused,
               bool strict) {
-    WritingSink sink(session, query.columns);
+    AnswerSink sink(session.out(), session.style());
     auto answer = question.ask(query.sql, query.parameters, paused, sink);
     if (!answer) {
         sink.break_off();

@@ -124,17 +124,17 @@ private:
     OrExit<void> choose_columns() {
         const std::string_view wanted = arguments_.text("--columns");
         if (!wanted.empty() && wanted != "all") {
-            query_.columns = split(wanted);
+            columns_ = split(wanted);
         } else if (wanted.empty() && is_for_people()) {
             for (const std::string& name : view_.columns) {
-                if (find(name) != nullptr) query_.columns.push_back(name);
+                if (find(name) != nullptr) columns_.push_back(name);
             }
         }
-        for (const std::string& name : query_.columns) {
+        for (const std::string& name : columns_) {
             if (find(name) == nullptr) return tl::make_unexpected(unknown_column(name));
         }
-        if (query_.columns.empty()) {
-            for (const KnownColumn& column : known_) query_.columns.push_back(column.name);
+        if (columns_.empty()) {
+            for (const KnownColumn& column : known_) columns_.push_back(column.name);
         }
         return {};
     }
@@ -146,13 +146,12 @@ private:
 
     [[nodiscard]] std::string result_columns() const {
         std::string list;
-        for (const std::string& name : query_.columns) {
+        for (const std::string& name : columns_) {
             std::string expression = "v." + sql_name(name);
             for (const ViewShow& show : view_.shows) {
-                if (is_for_people() && show.column == name)
-                    expression = fmt::format("({}) AS {}", show.expression, sql_name(name));
+                if (is_for_people() && show.column == name) expression = fmt::format("({})", show.expression);
             }
-            list += (list.empty() ? "" : ", ") + expression;
+            list += fmt::format("{}{} AS {}", list.empty() ? "" : ", ", expression, sql_name(name));
         }
         return list;
     }
@@ -226,7 +225,8 @@ private:
     const View& view_;
     const Arguments& arguments_;
     std::vector<KnownColumn> known_;
-    std::vector<std::string> order_;  // names of parameters
+    std::vector<std::string> columns_;  // of the answer
+    std::vector<std::string> order_;    // names of parameters
     ViewQuery query_;
 };
 

@@ -13,9 +13,8 @@ namespace vitrine::cli {
 
 struct ViewQuery {
     std::string sql;
-    std::vector<Value> parameters;     // of ?1, ?2, ...
-    std::vector<std::string> columns;  // of the answer
-    bool has_conditions = false;       // rows may be left out because they were not asked for
+    std::vector<Value> parameters;  // of ?1, ?2, ...
+    bool has_conditions = false;    // rows may be left out because they were not asked for
 };
 
 // Reports what is wrong with the arguments, before anything is attached to.

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "os/linux/find/prove.h"
+#include "os/linux/per_cpu_offsets.h"
 
 namespace vitrine::linux_os {
 namespace {
@@ -36,7 +36,6 @@ constexpr auto kMembers = std::to_array<MemberNeed>({
 });
 
 constexpr std::uint64_t kInodeSpace = 1024;  // BOGO_INODE_SIZE (mm/shmem.c)
-constexpr std::uint32_t kMostCpus = 8192;    // NR_CPUS of x86-64
 
 }  // namespace
 
@@ -48,14 +47,7 @@ FileSystemSpaces::FileSystemSpaces(LinuxGuest& guest, const Members& members) : 
         kernfs_ = (*symbols)->address_of("kernfs_statfs");
         tmpfs_ = (*symbols)->address_of("shmem_statfs");
     }
-    const KernelSymbols& known = guest.proven().symbols;
-    const auto offsets = known.get(SymbolId::per_cpu_offset);
-    const auto count = known.get(SymbolId::nr_cpu_ids);
-    if (!offsets || !count) return;
-    const auto cpus = guest.space().read_value<std::uint32_t>(*count);
-    if (!cpus || *cpus == 0 || *cpus > kMostCpus) return;
-    std::vector<std::uint64_t> all(*cpus);
-    if (guest.space().read(*offsets, std::as_writable_bytes(std::span(all)))) cpu_offsets_ = std::move(all);
+    if (auto offsets = per_cpu_offsets(guest)) cpu_offsets_ = std::move(*offsets);
 }
 
 FileSystemSpace FileSystemSpaces::of(Gva super_block) const {

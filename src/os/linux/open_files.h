@@ -55,7 +55,6 @@ public:
     [[nodiscard]] std::optional<Gva> inode(Gva file) const;
     // inode.i_mode: the kind (S_IFMT) and the permissions.
     [[nodiscard]] std::optional<std::uint32_t> mode(Gva inode) const;
-    [[nodiscard]] static bool is_socket(std::uint32_t mode) { return (mode & 0170000) == 0140000; }
     [[nodiscard]] static bool is_fifo(std::uint32_t mode) { return (mode & 0170000) == 0010000; }
 
 private:

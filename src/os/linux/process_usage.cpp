@@ -137,10 +137,6 @@ ProcessTotals ProcessUsage::totals(Gva signal, WalkBudget budget) const {
     }
 }
 
-std::optional<CpuTime> ProcessUsage::thread_time(Gva task) const {
-    return adjusted(read_account(MemberReader(guest_.space(), members_), task, kOfTask));
-}
-
 std::optional<std::uint64_t> ProcessUsage::locked_pages(Gva mm) const {
     return MemberReader(guest_.space(), members_).number(mm, kLocked);
 }

@@ -31,8 +31,6 @@ public:
 
     // Of all threads, ended ones too, with this signal_struct.
     [[nodiscard]] ProcessTotals totals(Gva signal, WalkBudget budget) const;
-    // Of one thread.
-    [[nodiscard]] std::optional<CpuTime> thread_time(Gva task) const;
     // Pages that mlock() keeps in memory.
     [[nodiscard]] std::optional<std::uint64_t> locked_pages(Gva mm) const;
     // In the unified hierarchy, from its root on: "/system.slice/cron.service"; any bytes.

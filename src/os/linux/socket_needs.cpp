@@ -34,7 +34,6 @@ constexpr auto kSocketMembers = std::to_array<MemberNeed>({
     {"sock", {"sk_filter"}, pointer, false},
     {"sock", {"sk_timer.entry.pprev"}, pointer, false},
     {"sock", {"tcp_retransmit_timer"}, record, false},
-    {"socket", {"state"}, number, false},
     {"socket", {"sk"}, pointer},
     {"socket", {"type"}, number, false},
     {"socket_alloc", {"socket"}, record},
@@ -110,7 +109,6 @@ constexpr auto kUnixSizes = std::to_array<Names>({"unix_sock"});
 constexpr auto kNetlinkMembers = std::to_array<MemberNeed>({
     {"netlink_sock", {"portid"}, u32},
     {"netlink_sock", {"groups"}, pointer, false},
-    {"netlink_sock", {"ngroups"}, u32, false},
     {"netlink_sock", {"node"}, record},
     {"netlink_table", {"hash"}, record},
 });

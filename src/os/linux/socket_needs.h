@@ -30,7 +30,6 @@ enum SocketMember : std::size_t {
     kSockFilter,
     kSockTimer,
     kSockRetransmitTimer,
-    kSocketState,
     kSocketSk,
     kSocketType,
     kSocketAllocSocket,
@@ -85,13 +84,7 @@ extern const NeedGroup kRawNeeds;
 enum UnixMember : std::size_t { kUnixAddr, kUnixPeer, kUnixAddressLength, kUnixAddressName };
 extern const NeedGroup kUnixNeeds;  // sizes: unix_sock
 
-enum NetlinkMember : std::size_t {
-    kNetlinkPortid,
-    kNetlinkGroups,
-    kNetlinkGroupCount,
-    kNetlinkNode,
-    kNetlinkTableHash
-};
+enum NetlinkMember : std::size_t { kNetlinkPortid, kNetlinkGroups, kNetlinkNode, kNetlinkTableHash };
 extern const NeedGroup kNetlinkNeeds;  // sizes: netlink_sock, netlink_table
 
 enum PacketMember : std::size_t { kPacketIfindex, kPacketProtocol };

@@ -13,12 +13,27 @@ namespace {
 
 // release_task() (kernel/exit.c) unlinks a task microseconds after it uncounts it, or milliseconds, if the host took the vCPU away just then.
 constexpr std::chrono::microseconds kMoment{500};
+constexpr unsigned kAttempts = 4;
 constexpr unsigned kMostWaits = 40;  // of one table: a hostile guest can make each task worth waiting for
 
 }  // namespace
 
 TaskWatch::TaskWatch(const LinuxGuest& guest, const std::vector<TaskKey>& tasks, FieldId link)
     : guest_(guest), tasks_(tasks), link_(link), fresh_(past_caches(guest)) {}
+
+TaskWatch::Outcome TaskWatch::read(TaskKey& key, FunctionRef<Look(const TaskView*)> look) {
+    for (unsigned attempt = 1;; ++attempt) {
+        const auto task = TaskView::read(guest_, key);
+        const Look seen = look(task ? &*task : nullptr);
+        if (!runs()) return Outcome::holds;
+        const bool ended = !task || seen.ended || task->is_released();
+        // Does what was followed from this copy still belong to the task?
+        if (!ended && task->still_holds(*fresh_, key.address)) return Outcome::holds;
+        if (ended && is_off_list(key)) return Outcome::gone;
+        if (seen.last || attempt == kAttempts) return ended ? Outcome::seems_ended : Outcome::changing;
+        if (!look_again(key, ended)) return Outcome::gone;
+    }
+}
 
 // A task that was taken off by list_del_rcu() keeps its own links for those who stand on it; its neighbours' links are what counts.
 bool TaskWatch::is_off_list(const TaskKey& key) const {

@@ -16,7 +16,6 @@ inline constexpr std::size_t kArenaBytes = std::size_t{8} << 20;  // bound of ev
 inline constexpr std::uint32_t kMaxThreads = 8192;
 inline constexpr std::uint32_t kMaxVcpus = 1024;
 inline constexpr std::uint32_t kMaxMsrs = 16;
-inline constexpr std::uint32_t kMaxSocketPath = 4096;
 
 enum class Op : std::uint32_t {
     hello,         // is the guardian there?

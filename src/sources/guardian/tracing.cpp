@@ -40,13 +40,13 @@ void wait_for_child_signal(std::uint64_t at_most_ns) {
     (void)sigtimedwait(&set, nullptr, &limit);
 }
 
-}  // namespace
-
 std::uint64_t monotonic_ns() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
 }
+
+}  // namespace
 
 long thread_status_field(pid_t pid, pid_t tid, const char* field) {
     char path[64];

@@ -27,8 +27,6 @@ private:
     std::uint64_t at_ns_;
 };
 
-[[nodiscard]] std::uint64_t monotonic_ns();
-
 // What follows `field` (e.g. "\nTracerPid:\t") in /proc/PID/task/TID/status, as a decimal number; -1 when it is not known.
 [[nodiscard]] long thread_status_field(pid_t pid, pid_t tid, const char* field);
 

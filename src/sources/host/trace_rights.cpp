@@ -37,12 +37,13 @@ bool is_first_user_namespace(std::string_view map) {
     return words.empty() || words == "0 0 4294967295";
 }
 
-}  // namespace
-
+// What to do where the privilege is missing.
 std::string_view ptrace_hint() {
     return "run as root, as the user that runs the monitor, or with CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep on this "
            "program)";
 }
+
+}  // namespace
 
 TraceRights own_trace_rights() {
     TraceRights rights;

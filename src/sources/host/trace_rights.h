@@ -24,7 +24,4 @@ struct Obstacle {
 // Why an access was refused with this error (EPERM, EACCES or ENOSYS). Only what is known to be so is said.
 Obstacle trace_obstacle(const TraceRights& rights, int error_number);
 
-// What to do where the privilege is missing.
-std::string_view ptrace_hint();
-
 }  // namespace vitrine

@@ -57,14 +57,6 @@ struct QemuCommandLine {
 // Bounded by the size of its input. Never fails: what is not understood is left at its default.
 QemuCommandLine parse_qemu_command_line(const std::vector<std::string>& words);
 
-// "512M", "1G", "2097152k", "0x40000000"; without a suffix the unit is `default_unit` bytes. nullopt: no size, or too large.
-std::optional<std::uint64_t> parse_qemu_size(std::string_view text, std::uint64_t default_unit);
-
-// key=value pairs of an option, ",," standing for a comma. The first piece may lack its key: it gets `implied_key`. A later
-// piece without "=" is key=on.
-using QemuOption = std::multimap<std::string, std::string>;
-QemuOption parse_qemu_option(std::string_view text, std::string_view implied_key);
-
 // The system emulated, from the name of the program: "x86_64" for /usr/bin/qemu-system-x86_64; "host" for qemu-kvm, which
 // does not say; empty: no QEMU system emulator.
 std::string qemu_system_of(std::string_view program);

@@ -84,44 +84,6 @@ Result<SocketName> name_socket(const std::string& path) {
     return name;
 }
 
-// Finds where a message ends: -qmp writes one a line, -qmp-pretty spreads it over many. Also refuses deep nesting
-// before the parser sees the text.
-class MessageScanner {
-public:
-    enum class State : std::uint8_t { incomplete, complete, malformed };
-
-    // Goes on where the last call ended; text only ever grows.
-    State scan(std::string_view text) {
-        for (; at_ < text.size(); ++at_) {
-            const char c = text[at_];
-            if (in_string_) {
-                if (escaped_) escaped_ = false;
-                else if (c == '\\') escaped_ = true;
-                else if (c == '"') in_string_ = false;
-                continue;
-            }
-            if (c == '{' || c == '[') {
-                if (++depth_ > QmpClient::kMaxNesting) return State::malformed;
-            } else if (depth_ == 0) {
-                if (c != '\r' && c != '\n' && c != ' ' && c != '\t') return State::malformed;
-            } else if (c == '"') {
-                in_string_ = true;
-            } else if ((c == '}' || c == ']') && --depth_ == 0) {
-                ++at_;
-                return State::complete;
-            }
-        }
-        return State::incomplete;
-    }
-    [[nodiscard]] std::size_t end() const { return at_; }
-
-private:
-    std::size_t at_ = 0;
-    unsigned depth_ = 0;
-    bool in_string_ = false;
-    bool escaped_ = false;
-};
-
 std::string version_of(const json& greeting) {
     const json* qmp = json_member(greeting, "QMP");
     const json* version = qmp != nullptr ? json_member(*qmp, "version") : nullptr;
@@ -142,41 +104,6 @@ Error refusal(std::string_view command, const json& error) {
 }
 
 }  // namespace
-
-const json* json_member(const json& object, const char* key) {
-    if (!object.is_object()) return nullptr;
-    const auto found = object.find(key);
-    return found == object.end() ? nullptr : &*found;
-}
-
-std::optional<std::string> json_string(const json& object, const char* key) {
-    const json* value = json_member(object, key);
-    const auto* text = value != nullptr ? value->get_ptr<const std::string*>() : nullptr;
-    return text != nullptr ? std::optional(*text) : std::nullopt;
-}
-
-std::optional<std::uint64_t> json_unsigned(const json& object, const char* key) {
-    const json* value = json_member(object, key);
-    const auto* number = value != nullptr ? value->get_ptr<const json::number_unsigned_t*>() : nullptr;
-    return number != nullptr ? std::optional<std::uint64_t>(*number) : std::nullopt;
-}
-
-std::optional<bool> json_bool(const json& object, const char* key) {
-    const json* value = json_member(object, key);
-    const auto* flag = value != nullptr ? value->get_ptr<const json::boolean_t*>() : nullptr;
-    return flag != nullptr ? std::optional<bool>(*flag) : std::nullopt;
-}
-
-Result<json> parse_qmp_message(std::string_view text) {
-    if (text.size() > QmpClient::kMaxReply) return Error::make(Errc::limit, Origin::source, "monitor message");
-    MessageScanner scanner;
-    if (scanner.scan(text) != MessageScanner::State::complete) {
-        return Error::make(Errc::malformed, Origin::source, "monitor message");
-    }
-    json message = json::parse(text.begin(), text.end(), nullptr, false);
-    if (!message.is_object()) return Error::make(Errc::malformed, Origin::source, "monitor message");
-    return message;
-}
 
 Result<std::unique_ptr<QmpClient>> QmpClient::connect(const std::string& socket_path, std::chrono::milliseconds timeout,
                                                       std::int32_t wanted_peer) {

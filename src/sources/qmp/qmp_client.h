@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "sources/qmp/message.h"
 #include "vitrine/base/result.h"
 
 namespace vitrine {
@@ -84,15 +85,5 @@ private:
     bool broken_ = false;  // a reply was lost: what comes next cannot be matched to a question
     std::chrono::milliseconds command_timeout_{5000};
 };
-
-// Parses one message. Never throws, never nests deeper than QmpClient::kMaxNesting. Errors: malformed, limit.
-Result<nlohmann::json> parse_qmp_message(std::string_view text);
-
-// Readers that do not throw: nullopt when the member is absent or of another type.
-std::optional<std::string> json_string(const nlohmann::json& object, const char* key);
-std::optional<std::uint64_t> json_unsigned(const nlohmann::json& object, const char* key);
-std::optional<bool> json_bool(const nlohmann::json& object, const char* key);
-// Null when absent.
-const nlohmann::json* json_member(const nlohmann::json& object, const char* key);
 
 }  // namespace vitrine

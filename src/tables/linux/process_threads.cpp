@@ -6,6 +6,8 @@
 #include "os/linux/task_view.h"
 #include "os/linux/task_watch.h"
 #include "tables/row.h"
+#include "tables/support/task_walk.h"
+#include "tables/support/warnings.h"
 
 namespace vitrine {
 namespace {
@@ -55,44 +57,38 @@ void fill(LinuxGuest& guest, const TaskKey& key, const TaskView& task, std::arra
 class RowMaker {
 public:
     RowMaker(LinuxGuest& guest, RowSink& sink, const std::vector<TaskKey>& tasks)
-        : guest_(guest), sink_(sink), watch_(guest, tasks, FieldId::task_thread_node) {}
+        : guest_(guest),
+          sink_(sink),
+          warnings_(sink, "process_threads"),
+          watch_(guest, tasks, FieldId::task_thread_node) {}
 
     bool emit(TaskKey key) {
+        using Outcome = TaskWatch::Outcome;
         std::array<Value, kSpec.size()> row;
-        for (unsigned attempt = 1;; ++attempt) {
+        bool readable = false;
+        const auto outcome = watch_.read(key, [&](const TaskView* task) {
             row = {std::int64_t{key.tgid}, std::int64_t{key.pid}, std::string(key.name())};
             row[8] = tables::address(key.address);
-            const auto task = TaskView::read(guest_, key);
-            if (task) fill(guest_, key, *task, row);
-            if (!task && !watch_.runs()) tell(key, "its task_struct cannot be read");
-            if (!watch_.runs()) break;
-            const bool ended = !task || task->is_released();
-            if (!ended && watch_.holds(key, *task)) break;
-            if (ended && watch_.is_off_list(key)) return true;
-            if (attempt == TaskWatch::kAttempts) {
-                if (!task) tell(key, "its task_struct cannot be read");
-                else if (ended) tell(key, "is on its process's list of threads, though it has no pid");
-                break;
-            }
-            if (!watch_.look_again(key, ended)) return true;
-        }
+            readable = task != nullptr;
+            if (readable) fill(guest_, key, *task, row);
+            return TaskWatch::Look{};
+        });
+        if (outcome == Outcome::gone) return true;
+        if (!readable) tell(key, "its task_struct cannot be read");
+        else if (outcome == Outcome::seems_ended)
+            tell(key, "is on its process's list of threads, though it has no pid");
         return sink_.row(row);
     }
 
 private:
-    // A hostile guest can make every row worth a message.
     void tell(const TaskKey& key, const char* what) {
-        constexpr unsigned kMost = 1000;
-        if (told_ > kMost) return;
-        std::string text = "thread " + std::to_string(key.pid) + ": " + what;
-        if (told_++ == kMost) text = "more than 1000 such messages: no more are given";
-        sink_.diagnostic({Severity::warning, "process_threads", std::move(text)});
+        warnings_.tell("thread " + std::to_string(key.pid) + ": " + what);
     }
 
     LinuxGuest& guest_;
     RowSink& sink_;
+    tables::Warnings warnings_;
     TaskWatch watch_;
-    unsigned told_ = 0;
 };
 
 // All threads, or those that may be wanted.
@@ -107,20 +103,10 @@ TaskSnapshot wanted_threads(const LinuxGuest& guest, const QueryContext& context
 }
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
-    TaskSnapshot snapshot = wanted_threads(guest, context);
-    RowMaker generator(guest, sink, snapshot.tasks);
+    const TaskSnapshot snapshot = wanted_threads(guest, context);
+    RowMaker maker(guest, sink, snapshot.tasks);
     Deadline deadline(context.budget.time);
-    for (const TaskKey& key : snapshot.tasks) {
-        if (deadline.passed_now()) {
-            snapshot.report.end = WalkEnd::budget;
-            break;
-        }
-        if (!generator.emit(key)) {
-            snapshot.report.end = WalkEnd::stopped;
-            break;
-        }
-    }
-    return snapshot.report;
+    return tables::for_each_task(snapshot, deadline, [&](const TaskKey& key) { return maker.emit(key); });
 }
 
 constexpr auto kGenerators = std::to_array<Generator>({{"linux", tables::on_linux<generate>}});

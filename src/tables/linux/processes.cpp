@@ -6,6 +6,7 @@
 #include "os/linux/find/prove.h"
 #include "os/linux/kernel_thread.h"
 #include "os/linux/path.h"
+#include "os/linux/pid_numbers.h"
 #include "os/linux/process_usage.h"
 #include "os/linux/task_view.h"
 #include "os/linux/task_watch.h"
@@ -13,6 +14,8 @@
 #include "os/linux/wall_clock.h"
 #include "tables/row.h"
 #include "tables/support/processes_spec.h"
+#include "tables/support/task_walk.h"
+#include "tables/support/warnings.h"
 
 namespace vitrine {
 namespace {
@@ -46,6 +49,7 @@ public:
           layout_(guest.layout()),
           context_(context),
           sink_(sink),
+          warnings_(sink, "processes"),
           paths_(guest.space(), guest.layout()),
           user_(guest),
           watch_(guest, tasks, FieldId::task_tasks) {
@@ -54,24 +58,21 @@ public:
     }
 
     bool emit(TaskKey key) {
-        for (unsigned attempt = 1;; ++attempt) {
+        using Outcome = TaskWatch::Outcome;
+        bool readable = false;
+        const auto outcome = watch_.read(key, [&](const TaskView* task) {
             row_.fill(Value());
             notes_.clear();
-            const auto task = TaskView::read(guest_, key);
-            if (task) fill(key, *task);
+            readable = task != nullptr;
+            if (readable) fill(key, *task);
             else fill_unread(key);
-            if (!watch_.runs()) break;
-            // Seems to have ended since the list was read: no thread is counted any more, or it has no pid.
-            const bool ended = !task || row_[kThreads] == Value(std::int64_t{0}) || task->is_released();
-            if (!ended && watch_.holds(key, *task)) break;
-            if (ended && watch_.is_off_list(key)) return true;
-            if (attempt == TaskWatch::kAttempts) {
-                if (ended && task) note(key, "is on the task list, though it counts no thread or has no pid");
-                break;
-            }
-            if (!watch_.look_again(key, ended)) return true;
-        }
-        for (std::string& text : notes_) tell(std::move(text));
+            // Of a process that has ended no thread is counted any more.
+            return TaskWatch::Look{.ended = row_[kThreads] == Value(std::int64_t{0})};
+        });
+        if (outcome == Outcome::gone) return true;
+        if (readable && outcome == Outcome::seems_ended)
+            note(key, "is on the task list, though it counts no thread or has no pid");
+        for (std::string& text : notes_) warnings_.tell(std::move(text));
         return sink_.row(row_);
     }
 
@@ -81,13 +82,6 @@ private:
         row_[kName] = row_[kComm] = std::string(key.name());
         row_[kTaskAddress] = address(key.address);
         note(key, "its task_struct cannot be read");
-    }
-    // A hostile guest can make every row worth a message.
-    void tell(std::string text) {
-        constexpr unsigned kMost = 1000;
-        if (told_ > kMost) return;
-        if (told_++ == kMost) text = "more than 1000 such messages: no more are given";
-        sink_.diagnostic({Severity::warning, "processes", std::move(text)});
     }
 
     void fill(const TaskKey& key, const TaskView& task) {
@@ -124,41 +118,12 @@ private:
                 if (const auto n = space.read_value<std::int32_t>(signal->wrap_plus(*offset)))
                     row_[kThreads] = std::int64_t{*n};
             }
-            if (context_.uses(kPgroup)) row_[kPgroup] = pid_number(*signal, FieldId::signal_pgid);
-            if (context_.uses(kSession)) row_[kSession] = pid_number(*signal, FieldId::signal_sid);
+            if (context_.uses(kPgroup)) row_[kPgroup] = integer(initial_pid(guest_, *signal, FieldId::signal_pgid));
+            if (context_.uses(kSession)) row_[kSession] = integer(initial_pid(guest_, *signal, FieldId::signal_sid));
         }
-        if (context_.uses(kNamespacePids)) namespace_pids(task);
-    }
-
-    // The number of a struct pid in the initial namespace.
-    Value pid_number(Gva signal, FieldId member) {
-        const auto offset = layout_.offset(member);
-        const auto numbers = layout_.offset(FieldId::pid_numbers);
-        if (!offset || !numbers) return {};
-        const auto pid = guest_.space().read_pointer(signal.wrap_plus(*offset));
-        if (!pid) return {};
-        if (pid->is_null()) return std::int64_t{0};
-        const auto number = guest_.space().read_value<std::int32_t>(pid->wrap_plus(*numbers));
-        return number ? Value(std::int64_t{*number}) : Value();
-    }
-
-    void namespace_pids(const TaskView& task) {
-        const auto pid = task.pointer(FieldId::task_thread_pid);
-        const auto level_at = layout_.offset(FieldId::pid_level);
-        const auto numbers_at = layout_.offset(FieldId::pid_numbers);
-        const std::uint32_t stride = layout_.struct_size(StructId::upid);
-        if (!pid || pid->is_null() || !level_at || !numbers_at || stride == 0) return;
-        constexpr std::uint32_t kDeepest = 32;  // MAX_PID_NS_LEVEL
-        const auto level = guest_.space().read_value<std::uint32_t>(pid->wrap_plus(*level_at));
-        if (!level || *level > kDeepest) return;
-        std::string text;
-        for (std::uint32_t i = 0; i <= *level; ++i) {
-            const auto number = guest_.space().read_value<std::int32_t>(
-                pid->wrap_plus(*numbers_at + std::uint64_t{i} * stride));
-            if (!number) return;
-            text += (i == 0 ? "" : " ") + std::to_string(*number);
+        if (context_.uses(kNamespacePids)) {
+            if (auto pids = namespace_pids(guest_, task)) row_[kNamespacePids] = std::move(*pids);
         }
-        row_[kNamespacePids] = std::move(text);
     }
 
     void credentials(const TaskView& task) {
@@ -284,35 +249,25 @@ private:
     const Layout& layout_;
     QueryContext& context_;
     RowSink& sink_;
+    tables::Warnings warnings_;
     PathResolver paths_;
     UserMemory user_;
     std::optional<ProcessUsage> usage_;
     std::optional<std::int64_t> boot_time_;
     TaskWatch watch_;
     std::vector<std::string> notes_;
-    unsigned told_ = 0;
     std::array<Value, kColumns> row_;
 };
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {
     const auto pid = context.wanted_integer(kPid);
     if (pid && !std::in_range<std::int32_t>(*pid)) return WalkReport{};
-    TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
-                                : guest.processes(context.budget);
-    RowMaker generator(guest, context, sink, snapshot.tasks);
-    // Each row may be made as dear as its bounds allow: longest command line, longest paths. All together have as much time as the walk.
+    const TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
+                                      : guest.processes(context.budget);
+    RowMaker maker(guest, context, sink, snapshot.tasks);
+    // Each row may be made as dear as its bounds allow: all together have as much time as the walk.
     Deadline deadline(context.budget.time);
-    for (const TaskKey& key : snapshot.tasks) {
-        if (deadline.passed_now()) {
-            snapshot.report.end = WalkEnd::budget;
-            break;
-        }
-        if (!generator.emit(key)) {
-            snapshot.report.end = WalkEnd::stopped;
-            break;
-        }
-    }
-    return snapshot.report;
+    return tables::for_each_task(snapshot, deadline, [&](const TaskKey& key) { return maker.emit(key); });
 }
 
 constexpr auto kNeeds = std::to_array<const NeedGroup*>({&kUsageMembers});

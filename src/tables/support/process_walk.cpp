@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "os/linux/task_watch.h"
+#include "tables/support/task_walk.h"
 
 namespace vitrine::tables {
 namespace {
@@ -69,7 +70,6 @@ private:
 };
 
 struct Walk {
-    const LinuxGuest& guest;
     TaskWatch& watch;
     Warnings& warnings;
     ProcessVisitor visit;
@@ -77,30 +77,21 @@ struct Walk {
 
     // False: the sink wants no more.
     bool one(TaskKey key, OneProcess& rows) const {
+        using Outcome = TaskWatch::Outcome;
         bool going = true;
-        for (unsigned attempt = 1;; ++attempt) {
+        const auto outcome = watch.read(key, [&](const TaskView* task) {
             rows.begin();
-            const auto task = TaskView::read(guest, key);
-            if (task) going = visit(key, *task, rows);
-            if (!watch.runs()) {
-                if (!task) warnings.tell(fmt::format("pid {}: its task_struct cannot be read", key.tgid), key.address);
-                break;
-            }
-            if (task && watch.holds(key, *task) && !task->is_released()) break;
-            const bool ended = !task || task->is_released();
-            if (ended && watch.is_off_list(key)) {
-                rows.drop();
-                return rows.going();
-            }
-            if (rows.gave_early() || rows.out_of_time() || attempt == TaskWatch::kAttempts) {
-                warnings.tell(fmt::format("pid {}: changed each time while it was read", key.tgid), key.address);
-                break;
-            }
-            if (!watch.look_again(key, ended)) {
-                rows.drop();
-                return rows.going();
-            }
+            if (task != nullptr) going = visit(key, *task, rows);
+            else if (!watch.runs())
+                warnings.tell(fmt::format("pid {}: its task_struct cannot be read", key.tgid), key.address);
+            return TaskWatch::Look{.last = rows.gave_early() || rows.out_of_time()};
+        });
+        if (outcome == Outcome::gone) {
+            rows.drop();
+            return rows.going();
         }
+        if (outcome != Outcome::holds)
+            warnings.tell(fmt::format("pid {}: changed each time while it was read", key.tgid), key.address);
         kept();
         return rows.pass_on() && going;
     }
@@ -108,34 +99,20 @@ struct Walk {
 
 }  // namespace
 
-void Warnings::tell(std::string text, Gva address) {
-    if (told_ > kMost) return;
-    if (told_++ == kMost) text = fmt::format("more than {} such messages: no more are given", kMost);
-    sink_.diagnostic({Severity::warning, std::string(table_), std::move(text), address.value, {}});
-}
-
 Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
                                     std::string_view table, ProcessVisitor visit, ProcessKept kept) {
     const auto pid = context.wanted_integer(pid_column);
     if (pid && !std::in_range<std::int32_t>(*pid)) return WalkReport{};
-    TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
-                                : guest.processes(context.budget);
+    const TaskSnapshot snapshot = pid ? guest.process(static_cast<std::int32_t>(*pid), context.budget)
+                                      : guest.processes(context.budget);
     TaskWatch watch(guest, snapshot.tasks, linux_os::FieldId::task_tasks);
     Warnings warnings(sink, table);
     Deadline deadline(context.budget.time);
     OneProcess rows(sink, warnings, watch.runs(), deadline);
-    const Walk walk{guest, watch, warnings, visit, kept};
-    for (const TaskKey& key : snapshot.tasks) {
-        if (deadline.passed_now()) {
-            snapshot.report.end = WalkEnd::budget;
-            break;
-        }
-        if (!walk.one(key, rows)) {
-            snapshot.report.end = rows.out_of_time() ? WalkEnd::budget : WalkEnd::stopped;
-            break;
-        }
-    }
-    return snapshot.report;
+    const Walk walk{watch, warnings, visit, kept};
+    WalkReport report = for_each_task(snapshot, deadline, [&](const TaskKey& key) { return walk.one(key, rows); });
+    if (report.end == WalkEnd::stopped && rows.out_of_time()) report.end = WalkEnd::budget;
+    return report;
 }
 
 }  // namespace vitrine::tables

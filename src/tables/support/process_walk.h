@@ -1,5 +1,5 @@
-// The walk behind every table whose rows belong to a process: each process once, or only the one that is asked for; what a process gave is
-// passed on when it is known that it had not ended, or become another program, while it was read.
+// The walk behind every table whose rows belong to a process: each process once, or only the one that is asked for; what
+// a process gave is passed on when it is known that it had not ended, or become another program, while it was read.
 //
 //   return for_each_process(guest, context, sink, kPid, [&](const TaskKey& key, const TaskView& task, RowSink& rows) {
 //       ... rows.row(...), rows.diagnostic(...)
@@ -9,6 +9,7 @@
 
 #include "os/linux/task_view.h"
 #include "tables/row.h"
+#include "tables/support/warnings.h"
 #include "vitrine/base/function_ref.h"
 
 namespace vitrine::tables {
@@ -18,23 +19,11 @@ using ProcessVisitor = FunctionRef<bool(const TaskKey&, const linux_os::TaskView
 using ProcessKept = FunctionRef<void()>;
 inline constexpr auto nothing_to_do = [] {};
 
-// `pid_column`: the column that holds the process id; context.wanted_integer(pid_column) selects one. `visit` may be called again for a
-// process that changed meanwhile: what it gave before is then dropped (but for a process with more than 16,384 rows, which is read once). Of a process that cannot be read there is a diagnostic. The walk is
-// bounded by context.budget, time included.
+// `pid_column`: the column that holds the process id; context.wanted_integer(pid_column) selects one. `visit` may be
+// called again for a process that changed meanwhile: what it gave before is then dropped (but for a process with more
+// than 16,384 rows, which is read once). Of a process that cannot be read there is a diagnostic. The walk is bounded by
+// context.budget, time included.
 Result<WalkReport> for_each_process(LinuxGuest& guest, QueryContext& context, RowSink& sink, std::size_t pid_column,
                                     std::string_view table, ProcessVisitor visit, ProcessKept kept = nothing_to_do);
-
-// At most 1,000 warnings of one table: a hostile guest can make every row worth one.
-class Warnings {
-public:
-    Warnings(RowSink& sink, std::string_view table) : sink_(sink), table_(table) {}
-    void tell(std::string text, Gva address = {});
-
-private:
-    static constexpr unsigned kMost = 1000;
-    RowSink& sink_;
-    std::string_view table_;
-    unsigned told_ = 0;
-};
 
 }  // namespace vitrine::tables

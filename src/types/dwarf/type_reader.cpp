@@ -1,11 +1,12 @@
 #include "types/dwarf/type_reader.h"
 
-#include <dwarf.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <limits>
+
+#include "types/dwarf/attributes.h"
 
 namespace vitrine::dwarf {
 namespace {
@@ -14,116 +15,6 @@ constexpr TypeId kOpen = std::numeric_limits<TypeId>::max();
 constexpr unsigned kMaxDepth = 200;
 constexpr std::size_t kMaxTypes = 8u << 20;
 constexpr std::uint64_t kMaxMemberOffset = std::uint64_t{1} << 48;
-
-// Entries of types carry their attributes themselves: neither DW_AT_abstract_origin nor DW_AT_specification leads to more,
-// and looking for those takes two more passes for each attribute that is absent.
-Dwarf_Attribute* attribute_of(Dwarf_Die& die, unsigned attribute, Dwarf_Attribute& storage) {
-    return dwarf_attr(&die, attribute, &storage);
-}
-
-std::string_view text_of(Dwarf_Attribute* attribute) {
-    const char* text = attribute == nullptr ? nullptr : dwarf_formstring(attribute);
-    return text == nullptr ? std::string_view() : std::string_view(text);
-}
-
-std::string_view name_of(Dwarf_Die& die) {
-    Dwarf_Attribute storage;
-    return text_of(attribute_of(die, DW_AT_name, storage));
-}
-
-std::optional<std::uint64_t> value_of(Dwarf_Attribute* attribute) {
-    Dwarf_Word value = 0;
-    if (attribute == nullptr || dwarf_formudata(attribute, &value) != 0) return std::nullopt;
-    return value;
-}
-
-std::optional<std::uint64_t> number(Dwarf_Die& die, unsigned attribute) {
-    Dwarf_Attribute storage;
-    return value_of(attribute_of(die, attribute, storage));
-}
-
-bool is_set(Dwarf_Attribute* attribute) {
-    bool value = false;
-    return attribute != nullptr && dwarf_formflag(attribute, &value) == 0 && value;
-}
-
-bool flag(Dwarf_Die& die, unsigned attribute) {
-    Dwarf_Attribute storage;
-    return is_set(attribute_of(die, attribute, storage));
-}
-
-bool referenced(Dwarf_Die& die, Dwarf_Die& out) {
-    Dwarf_Attribute storage;
-    Dwarf_Attribute* found = attribute_of(die, DW_AT_type, storage);
-    return found != nullptr && dwarf_formref_die(found, &out) != nullptr;
-}
-
-// A member's attributes, read in one pass: every unit of a kernel repeats the structures of its headers.
-struct MemberAttributes {
-    enum Which : unsigned { name, type, location, external, bit_size, data_bit_offset, bit_offset, byte_size, count };
-
-    explicit MemberAttributes(Dwarf_Die& die) { (void)dwarf_getattrs(&die, keep, this, 0); }
-    [[nodiscard]] Dwarf_Attribute* get(Which which) { return present[which] ? &values[which] : nullptr; }
-
-private:
-    static int keep(Dwarf_Attribute* attribute, void* self) {
-        constexpr unsigned kCodes[count] = {DW_AT_name,       DW_AT_type,     DW_AT_data_member_location,
-                                            DW_AT_external,   DW_AT_bit_size, DW_AT_data_bit_offset,
-                                            DW_AT_bit_offset, DW_AT_byte_size};
-        auto& all = *static_cast<MemberAttributes*>(self);
-        for (unsigned i = 0; i < count; ++i) {
-            if (attribute->code != kCodes[i]) continue;
-            all.values[i] = *attribute;
-            all.present[i] = true;
-        }
-        return DWARF_CB_OK;
-    }
-    std::array<Dwarf_Attribute, count> values;
-    std::array<bool, count> present{};
-};
-
-// Calls visit(child, tag) for each child, in order.
-template <class Visit>
-void for_each_child(Dwarf_Die& die, Visit&& visit) {
-    Dwarf_Die child;
-    if (dwarf_child(&die, &child) != 0) return;
-    do {
-        visit(child, dwarf_tag(&child));
-    } while (dwarf_siblingof(&child, &child) == 0);
-}
-
-// A constant, or (DWARF 2) an expression that adds one.
-std::optional<std::uint64_t> member_location(Dwarf_Attribute* found) {
-    if (found == nullptr) return 0;  // unions have none
-    Dwarf_Word value = 0;
-    if (dwarf_formudata(found, &value) == 0) return value;
-    Dwarf_Op* expression = nullptr;
-    std::size_t length = 0;
-    if (dwarf_getlocation(found, &expression, &length) != 0 || length != 1) return std::nullopt;
-    if (expression[0].atom != DW_OP_plus_uconst) return std::nullopt;
-    return expression[0].number;
-}
-
-// The number of elements; 0 for flexible and variable-length arrays.
-std::uint32_t element_count(Dwarf_Die& range) {
-    if (const auto count = number(range, DW_AT_count))
-        return static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, 0xffffffff));
-    Dwarf_Attribute storage;
-    Dwarf_Attribute* found = attribute_of(range, DW_AT_upper_bound, storage);
-    if (found == nullptr) return 0;
-    // The bound of a zero-length array is -1. The dataN forms carry no sign: 0xff as data1 is 255, an array of 256; only
-    // where all of a long word's bits are set is it -1, as GCC writes it in size_t.
-    const unsigned form = dwarf_whatform(found);
-    Dwarf_Sword upper = 0;
-    if (form == DW_FORM_sdata || form == DW_FORM_implicit_const) {
-        if (dwarf_formsdata(found, &upper) != 0 || upper < 0) return 0;
-        return static_cast<std::uint32_t>(std::min<Dwarf_Sword>(upper, 0xfffffffe) + 1);
-    }
-    Dwarf_Word bound = 0;
-    if (dwarf_formudata(found, &bound) != 0 || bound == ~Dwarf_Word{0}) return 0;
-    if (form == DW_FORM_data4 && bound == 0xffffffff) return 0;
-    return static_cast<std::uint32_t>(std::min<Dwarf_Word>(bound, 0xfffffffe) + 1);
-}
 
 // What a member's declaration says: "pointer, const, struct list_head". Equal in all units that include the same header,
 // whether they have the structure's definition or its declaration only.
@@ -135,17 +26,6 @@ void add_type_name(Key& key, Dwarf_Die type) {
         Dwarf_Die next;
         if (!name.empty() || !referenced(type, next)) return;
         type = next;
-    }
-}
-
-std::optional<TypeKind> modifier_kind(int tag) {
-    switch (tag) {
-        case DW_TAG_pointer_type: return TypeKind::pointer;
-        case DW_TAG_typedef: return TypeKind::typedef_;
-        case DW_TAG_const_type: return TypeKind::const_;
-        case DW_TAG_volatile_type: return TypeKind::volatile_;
-        case DW_TAG_restrict_type: return TypeKind::restrict_;
-        default: return std::nullopt;
     }
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "sources/qemu/command_line.h"
+#include "sources/qemu/option_text.h"
 
 namespace vitrine {
 namespace {

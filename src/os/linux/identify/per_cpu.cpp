@@ -4,17 +4,16 @@
 
 #include <algorithm>
 
-#include "os/linux/find/prove.h"
 #include "os/linux/identify/facts.h"
+#include "os/linux/per_cpu_offsets.h"
 
 namespace vitrine::linux_os {
 namespace {
 
-constexpr std::uint32_t kMostCpus = 8192;  // NR_CPUS
 constexpr std::uint64_t kMostOfUnit = std::uint64_t{1} << 26;
 
-// The last symbol at or below the address within the static area. Where that area is linked at 0 (kernels before 6.15), its symbols are absolute
-// ones, which SymbolTable::nearest() leaves out.
+// The last symbol at or below the address within the static area. Where that area is linked at 0 (kernels before 6.15),
+// its symbols are absolute ones, which SymbolTable::nearest() leaves out.
 std::string variable_name(const SymbolTable& symbols, Gva first, Gva end, Gva at) {
     std::optional<Symbol> best;
     for (std::size_t i = 0; i < symbols.size(); ++i) {
@@ -49,22 +48,14 @@ std::optional<Unit> unit_of(const LinuxGuest& guest, const SymbolTable& symbols)
 }  // namespace
 
 void add_per_cpu(Facts& facts, LinuxGuest& guest, const SymbolNames& names, Gva address) {
-    const auto offsets = guest.proven().symbols.get(SymbolId::per_cpu_offset);
-    const auto cpus_at = guest.proven().symbols.get(SymbolId::nr_cpu_ids);
+    const auto offsets = per_cpu_offsets(guest);
     const auto unit = unit_of(guest, names.table());
-    const auto cpus = cpus_at ? guest.space().read_value<std::uint32_t>(*cpus_at)
-                              : Result<std::uint32_t>(Error::make(Errc::not_found, Origin::symbols, "nr_cpu_ids"));
-    if (!offsets || !unit || !cpus) {
+    if (!offsets || !unit) {
         facts.unknown("per-cpu", "this kernel's __per_cpu_offset, nr_cpu_ids or __per_cpu_start cannot be read");
         return;
     }
-    for (std::uint32_t cpu = 0; cpu < std::min(*cpus, kMostCpus); ++cpu) {
-        const auto offset = guest.space().read_value<std::uint64_t>(offsets->wrap_plus(std::uint64_t{cpu} * 8));
-        if (!offset) {
-            facts.unknown("per-cpu", fmt::format("CPU {}: {}", cpu, offset.error().to_string()));
-            return;
-        }
-        const std::uint64_t inside = address.value - unit->first.wrap_plus(*offset).value;
+    for (std::size_t cpu = 0; cpu < offsets->size(); ++cpu) {
+        const std::uint64_t inside = address.value - unit->first.wrap_plus((*offsets)[cpu]).value;
         if (inside >= unit->size) continue;
         const Gva linked = unit->first.wrap_plus(inside);
         facts.add("per-cpu",
