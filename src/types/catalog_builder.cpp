@@ -9,22 +9,10 @@
 
 #include "types/catalog_check.h"
 #include "types/name_hash.h"
+#include "types/named_kind.h"
 
 namespace vitrine {
 namespace {
-
-// What find() answers with.
-bool is_indexed(TypeKind kind) {
-    switch (kind) {
-        case TypeKind::integer:
-        case TypeKind::structure:
-        case TypeKind::union_:
-        case TypeKind::enumeration:
-        case TypeKind::typedef_:
-        case TypeKind::floating: return true;
-        default: return false;
-    }
-}
 
 // Tables that are going to be filled to the end are faulted in at once: one page fault per 4 KiB takes as long as the
 // parsing. Advice only; older kernels (before 5.14) ignore it with an error.
@@ -49,7 +37,7 @@ NameIndex index_names(const TypeCatalog& catalog) {
     NameIndex found;
     for (TypeId id = catalog.first_own(); id < catalog.size(); ++id) {
         const Type& type = *catalog.type(id);
-        if (is_indexed(type.kind) && type.name != 0) found.emplace_back(name_hash(catalog.name(type.name)), id);
+        if (is_named_kind(type.kind) && type.name != 0) found.emplace_back(name_hash(catalog.name(type.name)), id);
     }
     constexpr std::size_t kFew = 4096;  // a module's: less than the pass would cost
     if (found.size() < kFew) {

@@ -1,5 +1,5 @@
-// describe(): the tree of an object. Types are the guest's: they may share and nest so that the tree would be endless, so everything that is looked at
-// is counted, whether it becomes a node or not.
+// describe(): the tree of an object. Types are the guest's: they may share and nest so that the tree would be endless,
+// so everything that is looked at is counted, whether it becomes a node or not.
 #include <fmt/format.h>
 
 #include "vitrine/base/walk.h"

@@ -1,9 +1,9 @@
-// A whole guest with some of its memory changed: found, understood, and asked for its tables. Nothing may crash, hang or grow without bound,
-// whatever the memory holds.
+// A whole guest with some of its memory changed: found, understood, and asked for its tables. Nothing may crash, hang
+// or grow without bound, whatever the memory holds.
 //
-// The input: one byte that chooses a base image and the route by which the kernel is found, one of flags (see Manner), then changes of 4 + n
-// bytes: which part of memory (1), where in it (2), how many bytes (1, at most 16), and the bytes. VITRINE_FUZZ_IMAGE=FILE takes a raw image
-// of a real guest instead.
+// The input: one byte that chooses a base image and the route by which the kernel is found, one of flags (see Manner),
+// then changes of 4 + n bytes: which part of memory (1), where in it (2), how many bytes (1, at most 16), and the
+// bytes. VITRINE_FUZZ_IMAGE=FILE takes a raw image of a real guest instead.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -20,7 +20,8 @@ struct UsageError {
     std::string hint;
 };
 
-// words: without the program's name. own: the user's views, commands as well; they outlive what is returned. With --help or --version among them required arguments may be missing.
+// words: without the program's name. own: the user's views, commands as well; they outlive what is returned. With
+// --help or --version among them required arguments may be missing.
 tl::expected<Parsed, UsageError> parse_command_line(std::span<const std::string> words, const OwnViews& own = {});
 
 }  // namespace vitrine::cli

@@ -1,4 +1,5 @@
-// Types and addresses by name in a guest's kernel and its modules, and the definition of a type: what `types`, `struct` and `identify` share.
+// Types and addresses by name in a guest's kernel and its modules, and the definition of a type: what `types`, `struct`
+// and `identify` share.
 #pragma once
 
 #include <memory>

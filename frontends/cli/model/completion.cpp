@@ -1,4 +1,5 @@
-// Shell completions. TARGET completes to what `vitrine list` shows, and to files; the user's own views are asked for when they are completed.
+// Shell completions. TARGET completes to what `vitrine list` shows, and to files; the user's own views are asked for
+// when they are completed.
 #include <fmt/format.h>
 
 #include <algorithm>

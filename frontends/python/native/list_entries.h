@@ -11,8 +11,9 @@
 
 namespace vitrine::python {
 
-// Those of type `type` whose member `member` is a node of the list that begins at `head` (the head or a pointer to it). All or nothing: cycle,
-// inconsistent (a node does not lead back to the one before it), limit, or what could not be read. Does not retry.
+// Those of type `type` whose member `member` is a node of the list that begins at `head` (the head or a pointer to it).
+// All or nothing: cycle, inconsistent (a node does not lead back to the one before it), limit, or what could not be
+// read. Does not retry.
 Result<std::vector<Object>> list_entries(const AddressSpace& space, const Object& head, std::string_view type,
                                          std::string_view member, WalkBudget budget);
 

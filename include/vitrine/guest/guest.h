@@ -98,8 +98,9 @@ public:
     // since the last time this was true is then not to be believed. Costs a few reads, and the registers once in 100 ms where it has any.
     virtual Result<void> verify() const = 0;
 
-    // Why what is read might be of a kernel that runs no more, one line; "" when it is known to run. After a reset the old kernel lies in memory
-    // until the next one overwrites it: only vCPU registers tell, or a clock that moved since this was last asked.
+    // Why what is read might be of a kernel that runs no more, one line; "" when it is known to run. After a reset the
+    // old kernel lies in memory until the next one overwrites it: only vCPU registers tell, or a clock that moved since
+    // this was last asked.
     [[nodiscard]] virtual std::string doubt() const { return {}; }
 
     // Everything, decoded on first use and kept.

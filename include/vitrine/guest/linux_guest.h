@@ -71,8 +71,8 @@ public:
     // Every process (thread group leader) but the idle task, in the kernel's order. Begins a new generation. A walk that was torn is
     // begun anew up to eight times; what is still torn then is returned as far as it went, and says so.
     [[nodiscard]] TaskSnapshot processes(WalkBudget budget = {}) const;
-    // The process with this id, or none. Looked for where it was last seen first, so that asking again costs a few reads; what is found is on
-    // the task list, as of processes(). Begins a new generation.
+    // The process with this id, or none. Looked for where it was last seen first, so that asking again costs a few
+    // reads; what is found is on the task list, as of processes(). Begins a new generation.
     [[nodiscard]] TaskSnapshot process(std::int32_t pid, WalkBudget budget = {}) const;
     // Every thread of every process. A process that went away meanwhile is left out.
     [[nodiscard]] TaskSnapshot threads(WalkBudget budget = {}) const;
@@ -89,10 +89,11 @@ public:
     // What could not be put into symbols() and why, one line; "" when all is there.
     [[nodiscard]] const std::string& symbols_missing() const { return symbols_missing_; }
     Result<const TypeCatalog*> types() override;
-    // A group of members, resolved against types() at its first use and kept; the group outlives the guest. not_found names what is missing.
+    // A group of members, resolved against types() at its first use and kept; the group outlives the guest. not_found
+    // names what is missing.
     Result<const Members*> members(const NeedGroup& group);
-    // Types of modules (split BTF), newest module first; visit returns false to stop. They are read anew each time, and parsed anew where they are
-    // not what they were. not_found: the kernel keeps none (before 5.11).
+    // Types of modules (split BTF), newest module first; visit returns false to stop. They are read anew each time, and
+    // parsed anew where they are not what they were. not_found: the kernel keeps none (before 5.11).
     Result<ModuleTypesReport> for_each_module_types(const ModuleTypesWanted& wanted, WalkBudget budget,
                                                     FunctionRef<bool(const ModuleTypes&)> visit) const;
 

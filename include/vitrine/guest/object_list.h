@@ -14,10 +14,10 @@
 
 namespace vitrine {
 
-// Visits, in the list's order, the structures `type` whose member `link` (a path) is on the list: container_of() of each node. visit returns false
-// to stop. The back-links must lead where the walk came from, and the budget bounds it. The list of a running guest may be torn: the end is
-// then inconsistent or fault; walk again, after new_generation(), or pause the machine.
-// Errors: usage (head is no struct list_head in memory), not_found (no such type or member).
+// Visits, in the list's order, the structures `type` whose member `link` (a path) is on the list: container_of() of
+// each node. visit returns false to stop. The back-links must lead where the walk came from, and the budget bounds it.
+// The list of a running guest may be torn: the end is then inconsistent or fault; walk again, after new_generation(),
+// or pause the machine. Errors: usage (head is no struct list_head in memory), not_found (no such type or member).
 Result<WalkReport> for_each_in_list(Guest& guest, const Object& head, std::string_view type, std::string_view link,
                                     WalkBudget budget, FunctionRef<bool(const Object& element)> visit);
 

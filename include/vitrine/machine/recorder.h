@@ -42,8 +42,9 @@ public:
     // The same machine, standing still: a page, and the registers, stay as they were when first read. The recorder outlives it.
     [[nodiscard]] std::unique_ptr<Machine> machine();
 
-    // Written beside the path and renamed: a failed run leaves nothing, and an older file as it was. The file is for its owner only (guests
-    // have secrets). usage: there is a file of that name already, or something that is no file. limit: more was read than a recording can hold.
+    // Written beside the path and renamed: a failed run leaves nothing, and an older file as it was. The file is for
+    // its owner only (guests have secrets). usage: there is a file of that name already, or something that is no file.
+    // limit: more was read than a recording can hold.
     struct SaveOptions {
         bool overwrite = false;
         bool small = false;  // a sixth smaller, for ten times the time: seconds

@@ -8,8 +8,8 @@
 //   }
 //   if (!processes.complete()) ...    // processes.report() says what is missing, and why
 //
-// A Row, and each std::string_view it gives, lives as long as its RowSet; it stays valid when that is moved. Answers too large to keep: give
-// Database::query() a ResultSink.
+// A Row, and each std::string_view it gives, lives as long as its RowSet; it stays valid when that is moved. Answers
+// too large to keep: give Database::query() a ResultSink.
 #pragma once
 
 #include <concepts>
@@ -28,8 +28,8 @@
 
 namespace vitrine {
 
-// What a value can be read as: numbers that hold it (out_of_range otherwise; bool: 0 and 1), double (of integers too), texts (any bytes, see
-// base/text.h before showing them), addresses.
+// What a value can be read as: numbers that hold it (out_of_range otherwise; bool: 0 and 1), double (of integers too),
+// texts (any bytes, see base/text.h before showing them), addresses.
 template <class T>
 concept RowType = std::same_as<T, bool> || (std::integral<T> && sizeof(T) > 1) || std::same_as<T, double> ||
                   std::same_as<T, std::string> || std::same_as<T, std::string_view> || std::same_as<T, Gva>;
@@ -43,8 +43,8 @@ class Row {
 public:
     Row(std::span<const ResultColumn> columns, std::span<const Value> values) : columns_(columns), values_(values) {}
 
-    // Errors: not_found (no such column; or NULL, of a T that is no std::optional), ambiguous (two columns of that name: give one another, with
-    // AS), usage (the value is of another kind), out_of_range.
+    // Errors: not_found (no such column; or NULL, of a T that is no std::optional), ambiguous (two columns of that
+    // name: give one another, with AS), usage (the value is of another kind), out_of_range.
     template <RowValue T>
     Result<T> get(std::string_view column) const;
 

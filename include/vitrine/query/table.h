@@ -134,8 +134,9 @@ struct Table {
 [[nodiscard]] std::span<const Table* const> all_tables();
 [[nodiscard]] const Table* find_table(std::string_view name);
 
-// Runs one table's generator for this guest. unsupported: this kind of guest has no such table. stale: the guest rebooted or ended meanwhile.
-// Rows of a running guest are held back (up to 65,536 of them, or 32 MiB) until it is certain that they all are of the same kernel.
+// Runs one table's generator for this guest. unsupported: this kind of guest has no such table. stale: the guest
+// rebooted or ended meanwhile. Rows of a running guest are held back (up to 65,536 of them, or 32 MiB) until it is
+// certain that they all are of the same kernel.
 Result<WalkReport> run_table(const Table& table, Guest& guest, QueryContext& context, RowSink& sink);
 
 }  // namespace vitrine

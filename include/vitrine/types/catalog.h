@@ -166,9 +166,9 @@ private:
 // catalog is valid or an Error names the record. Kernel: include/uapi/linux/btf.h, kernel/bpf/btf.c.
 Result<std::shared_ptr<const TypeCatalog>> parse_btf(std::span<const std::byte> blob, std::string origin);
 
-// The split BTF of a module over its base, which came of parse_btf(): ids and string offsets go on from the base's. The result shares the base
-// and answers for both (same ids); it costs time and memory by the size of its own blob only. find() prefers the base's definition of a name
-// (modules of 6.16 and later re-declare core structures).
+// The split BTF of a module over its base, which came of parse_btf(): ids and string offsets go on from the base's. The
+// result shares the base and answers for both (same ids); it costs time and memory by the size of its own blob only.
+// find() prefers the base's definition of a name (modules of 6.16 and later re-declare core structures).
 Result<std::shared_ptr<const TypeCatalog>> parse_split_btf(std::shared_ptr<const TypeCatalog> base,
                                                            std::span<const std::byte> split_blob, std::string origin);
 // The same over a base that is parsed for it alone.

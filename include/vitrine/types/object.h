@@ -51,8 +51,9 @@ public:
     [[nodiscard]] std::optional<Gva> address() const;                   // nullopt for values and for bit-fields
     [[nodiscard]] std::uint32_t bit_size() const { return bit_size_; }  // 0: not a bit-field
 
-    // By path: "comm", "se.load.weight", "mem[1].base", "mm.pgd". Where a path (or this object) is a pointer, it is followed; "->" means the same
-    // as ".". Indices as at(). not_found names the part that is missing, or the pointer that is NULL.
+    // By path: "comm", "se.load.weight", "mem[1].base", "mm.pgd". Where a path (or this object) is a pointer, it is
+    // followed; "->" means the same as ".". Indices as at(). not_found names the part that is missing, or the pointer
+    // that is NULL.
     Result<Object> member(std::string_view path) const;
     Result<Object> member(const Field& field) const;  // of TypeCatalog::field(), resolved once
     // What a pointer leads to. not_found: it is NULL.
@@ -70,8 +71,9 @@ public:
     Result<Object> snapshot(std::size_t max = kMaxSnapshot) const;
     static constexpr std::size_t kMaxSnapshot = std::size_t{1} << 20;
 
-    // A value as a C++ type: that of a member, or this object's own. Integers: out_of_range for what T cannot hold (bool: all but 0 is true).
-    // Texts: any bytes, up to a NUL; limit for what is longer than kMaxText. Everything else as the functions below have it.
+    // A value as a C++ type: that of a member, or this object's own. Integers: out_of_range for what T cannot hold
+    // (bool: all but 0 is true). Texts: any bytes, up to a NUL; limit for what is longer than kMaxText. Everything else
+    // as the functions below have it.
     template <ObjectValue T>
     Result<T> get(std::string_view path) const;
     template <ObjectValue T>
@@ -86,8 +88,8 @@ public:
     Result<double> as_real() const;             // of float and double
     // Of an enumeration: the first enumerator of this value; nullopt when none has it.
     Result<std::optional<std::string_view>> as_enumerator() const;
-    // Of an array of characters, or of what a pointer to them points to, up to its NUL: any bytes. truncated: neither NUL nor the array's end was
-    // within max bytes.
+    // Of an array of characters, or of what a pointer to them points to, up to its NUL: any bytes. truncated: neither
+    // NUL nor the array's end was within max bytes.
     Result<GuestString> as_string(std::size_t max) const;
     // The bytes themselves: exactly out.size() of them from the object's first on.
     Result<void> read(std::span<std::byte> out) const;

@@ -1,5 +1,5 @@
-// A whole object with everything in it, for people and for other programs: read once, bounded in depth, number and time, whatever the types (the
-// guest's own) and the memory look like. What cannot be read says so in its place.
+// A whole object with everything in it, for people and for other programs: read once, bounded in depth, number and
+// time, whatever the types (the guest's own) and the memory look like. What cannot be read says so in its place.
 //
 //   fmt::print("{}", object_text(task, {}));         // "*(struct task_struct *)0xffff888003a40000 = {\n\t.pid = 1, ..."
 //   ObjectNode tree = describe(task, {});            // the same as a tree

@@ -1,5 +1,6 @@
 // What Vitrine needs to know of a Linux kernel's structures: one list of fields, each with its alternatives by presence
-// and kind of members (never by version). Resolved once per kernel, from types (BTF, DWARF), by recovery from invariants, or from the cache.
+// and kind of members (never by version). Resolved once per kernel, from types (BTF, DWARF), by recovery from
+// invariants, or from the cache.
 //
 //   Layout layout = resolve_layout(catalog);
 //   auto pid = layout.offset(FieldId::task_pid);      // std::optional<std::uint32_t>

@@ -26,9 +26,9 @@ public:
     MapleTree(const AddressSpace& space, const Members& members, Gva tree)
         : space_(space), members_(members), tree_(tree) {}
 
-    // In order; ranges that hold nothing, or something of the tree's own, are passed over. Counts nodes and entries. Ends: inconsistent where
-    // a node is of no known kind, is not its parent's child, has ranges that do not rise or leave its parent's, or lies deeper than a
-    // tree can be; cycle where a node is met again. Does not retry.
+    // In order; ranges that hold nothing, or something of the tree's own, are passed over. Counts nodes and entries.
+    // Ends: inconsistent where a node is of no known kind, is not its parent's child, has ranges that do not rise or
+    // leave its parent's, or lies deeper than a tree can be; cycle where a node is met again. Does not retry.
     [[nodiscard]] WalkReport for_each(WalkBudget budget, Visitor visit) const;
 
 private:

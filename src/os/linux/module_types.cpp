@@ -19,8 +19,8 @@ ByteView section(ByteView blob, std::uint64_t offset_at) {
 ByteView records(ByteView blob) { return section(blob, 8); }
 ByteView strings(ByteView blob) { return section(blob, 16); }
 
-// Tells modules that cannot have a type of a name from those that may, which are to be parsed: its text is in the module's own strings, or a
-// record refers to where the kernel's have it.
+// Tells modules that cannot have a type of a name from those that may, which are to be parsed: its text is in the
+// module's own strings, or a record refers to where the kernel's have it.
 class NameFilter {
 public:
     NameFilter(const TypeCatalog& kernel, std::string_view name) : wanted_(std::string(name) + '\0') {

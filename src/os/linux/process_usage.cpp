@@ -88,8 +88,8 @@ void add(Account& sum, const Account& more) {
     }
 }
 
-// cputime_adjust() of kernel/sched/cputime.c: ticks say how the exact run time is shared between user and system; neither may go back behind
-// what was said before.
+// cputime_adjust() of kernel/sched/cputime.c: ticks say how the exact run time is shared between user and system;
+// neither may go back behind what was said before.
 std::optional<CpuTime> adjusted(const Account& of) {
     if (!of[kUser] || !of[kSystem] || !of[kRuntime] || !of[kPreviousUser] || !of[kPreviousSystem]) return std::nullopt;
     const std::uint64_t runtime = *of[kRuntime];

@@ -1,5 +1,5 @@
-// What a process has used: processor time, disk transfers, memory that stays; and the control group it is in. All of it from members that no
-// process list needs, looked up in the guest's own types.
+// What a process has used: processor time, disk transfers, memory that stays; and the control group it is in. All of it
+// from members that no process list needs, looked up in the guest's own types.
 #pragma once
 
 #include <cstdint>

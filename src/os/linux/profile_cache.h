@@ -16,8 +16,8 @@ public:
     // "" takes $XDG_CACHE_HOME/vitrine, else ~/.cache/vitrine.
     explicit ProfileCache(std::string directory);
 
-    // The entry of this image's build, checked against the guest; nullopt when there is none or it does not fit. On success the kernel is as
-    // good as proven (all checks of prove_kernel passed, types not parsed).
+    // The entry of this image's build, checked against the guest; nullopt when there is none or it does not fit. On
+    // success the kernel is as good as proven (all checks of prove_kernel passed, types not parsed).
     [[nodiscard]] std::optional<ProvenKernel> load(PhysicalMemory& memory, const KernelImage& image) const;
     // Keeps a kernel whose layout came from its own BTF, under the hashes of the copies it was decoded from: the guest is not read again.
     // Failing to write is not an error of the question asked: the reason is returned.

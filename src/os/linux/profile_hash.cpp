@@ -110,8 +110,8 @@ KeyedHash::KeyedHash(std::uint64_t key) : powers_{1} {
 void KeyedHash::add(std::span<const std::byte> piece) {
     const std::byte* at = piece.data();
     std::size_t left = piece.size();
-    // Many steps at once, for one does not wait for the other: sum * k^n + c0 * k^(n-1) + ... + c(n-1). Sixteen products below 2^117 and one
-    // below 2^122: their sum fits.
+    // Many steps at once, for one does not wait for the other: sum * k^n + c0 * k^(n-1) + ... + c(n-1). Sixteen
+    // products below 2^117 and one below 2^122: their sum fits.
     for (; left >= kAtOnce * kStep + 1; at += kAtOnce * kStep, left -= kAtOnce * kStep) {
         Wide next = Wide{sum_} * powers_[kAtOnce];
         for (std::size_t i = 0; i < kAtOnce; ++i) next += Wide{chunk(at + i * kStep)} * powers_[kAtOnce - 1 - i];

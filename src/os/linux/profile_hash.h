@@ -16,8 +16,8 @@
 
 namespace vitrine::linux_os {
 
-// A polynomial over the integers modulo 2^61 - 1, evaluated at the key: two different inputs of n bytes agree for at most n / 7 + 2 of the 2^61
-// keys (Carter and Wegman). Pieces are told apart by their lengths.
+// A polynomial over the integers modulo 2^61 - 1, evaluated at the key: two different inputs of n bytes agree for at
+// most n / 7 + 2 of the 2^61 keys (Carter and Wegman). Pieces are told apart by their lengths.
 class KeyedHash {
 public:
     explicit KeyedHash(std::uint64_t key);

@@ -10,9 +10,9 @@ namespace vitrine::linux_os {
 
 extern const NeedGroup kRbNeeds;
 
-// Visits the address of each rb_node. Ends: complete when all were seen; inconsistent where a child does not name the node it hangs on as
-// its parent (so that no node can be met twice, and a cycle ends here), or further down to the left than a balanced tree can go; fault, budget, stopped as
-// their names say. `members`: kRbNeeds resolved. Does not retry.
+// Visits the address of each rb_node. Ends: complete when all were seen; inconsistent where a child does not name the
+// node it hangs on as its parent (so that no node can be met twice, and a cycle ends here), or further down to the left
+// than a balanced tree can go; fault, budget, stopped as their names say. `members`: kRbNeeds resolved. Does not retry.
 WalkReport walk_rb_tree(const AddressSpace& space, const Members& members, Gva root, WalkBudget budget,
                         FunctionRef<bool(Gva node)> visit);
 

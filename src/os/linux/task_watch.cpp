@@ -11,7 +11,8 @@
 namespace vitrine::linux_os {
 namespace {
 
-// release_task() (kernel/exit.c) unlinks a task microseconds after it uncounts it, or milliseconds, if the host took the vCPU away just then.
+// release_task() (kernel/exit.c) unlinks a task microseconds after it uncounts it, or milliseconds, if the host took
+// the vCPU away just then.
 constexpr std::chrono::microseconds kMoment{500};
 constexpr unsigned kAttempts = 4;
 constexpr unsigned kMostWaits = 40;  // of one table: a hostile guest can make each task worth waiting for

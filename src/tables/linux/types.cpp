@@ -2,6 +2,7 @@
 #include <array>
 
 #include "tables/support/catalog_walk.h"
+#include "types/named_kind.h"
 
 namespace vitrine {
 namespace {
@@ -38,7 +39,7 @@ Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& s
     const auto visit = [&](const tables::CatalogPart& part, TypeId id) {
         const Type& type = *part.types.type(id);
         const std::string_view name = part.types.type_name(id);
-        if (!tables::is_listed(type.kind) || name.empty()) return true;
+        if (!is_named_kind(type.kind) || name.empty()) return true;
         tables::set_text(row[kName], name);
         tables::set_text(row[kKind], to_string(type.kind));
         if (context.uses(kSize)) row[kSize] = tables::integer(part.types.size_of(id));

@@ -20,18 +20,6 @@ bool visit_part(const CatalogPart& part, const TypesWanted& wanted, Visit visit)
 
 }  // namespace
 
-bool is_listed(TypeKind kind) {
-    switch (kind) {
-        case TypeKind::integer:
-        case TypeKind::structure:
-        case TypeKind::union_:
-        case TypeKind::enumeration:
-        case TypeKind::typedef_:
-        case TypeKind::floating: return true;
-        default: return false;
-    }
-}
-
 Result<WalkReport> for_each_type(LinuxGuest& guest, const TypesWanted& wanted, WalkBudget budget,
                                  std::string_view table, RowSink& sink, Visit visit) {
     WalkReport report;

@@ -26,7 +26,4 @@ Result<WalkReport> for_each_type(LinuxGuest& guest, const TypesWanted& wanted, W
                                  std::string_view table, RowSink& sink,
                                  FunctionRef<bool(const CatalogPart&, TypeId)> visit);
 
-// What the tables list of a kind, or null for kinds without a name of their own.
-[[nodiscard]] bool is_listed(TypeKind kind);
-
 }  // namespace vitrine::tables

@@ -124,8 +124,9 @@ private:
 
     enum class Look : std::uint8_t { settled, unsettled, gone };
 
-    // A running guest may have made the socket since the tables were looked at, or closed it. What was the descriptor's before and after the
-    // tables were looked at, and is in none, is missing there. `gone`: the descriptor is no socket's any more.
+    // A running guest may have made the socket since the tables were looked at, or closed it. What was the descriptor's
+    // before and after the tables were looked at, and is in none, is missing there. `gone`: the descriptor is no
+    // socket's any more.
     Look look_again(const linux_os::TaskView& task, std::uint32_t fd, std::optional<SocketRecord>& record) {
         constexpr unsigned kTries = 4;
         for (unsigned attempt = 0; attempt < kTries; ++attempt) {

@@ -1,4 +1,5 @@
-// The struct page behind an address (mm/sparse-vmemmap.c: pfn_to_page() is vmemmap + pfn), and the slab it may belong to (mm/slab.h, mm/slub.c).
+// The struct page behind an address (mm/sparse-vmemmap.c: pfn_to_page() is vmemmap + pfn), and the slab it may belong
+// to (mm/slab.h, mm/slub.c).
 #include <fmt/format.h>
 
 #include <bit>
@@ -52,8 +53,9 @@ public:
     }
 
 private:
-    // The first struct page of the compound page that this one belongs to: bit 0 of its second word marks a tail page, and the rest leads to the
-    // head: its address, or (since 7.0) a mask for this one's (include/linux/page-flags.h, _compound_head()).
+    // The first struct page of the compound page that this one belongs to: bit 0 of its second word marks a tail page,
+    // and the rest leads to the head: its address, or (since 7.0) a mask for this one's (include/linux/page-flags.h,
+    // _compound_head()).
     Result<Gva> head_of(const Object& page, Gva at) {
         auto word = page.member("compound_head");
         if (!word) word = page.member("compound_info");
