@@ -58,6 +58,7 @@ PYBIND11_MODULE(_native, module) {
     module.attr("version") = VITRINE_VERSION;
     module.def("open", &vitrine::python::open);
     module.def("readers", &WithoutInterpreter::count);
+    module.def("forget_readers", &WithoutInterpreter::forget);
     register_facts(module);
     register_raw_memory(module);
     register_objects(module);
