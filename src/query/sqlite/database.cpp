@@ -114,7 +114,6 @@ private:
     }
 
     static Error interrupted() { return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted"); }
-
     Result<Prepared> prepare(std::string_view text) const;
     Result<void> bind(sqlite3_stmt* statement, std::span<const Value> parameters) const;
     Result<QueryReport> run(std::string_view text, std::span<const Value> parameters, const QueryLimits& limits,
@@ -243,15 +242,16 @@ Result<QueryReport> SqliteDatabase::hand_on(const sql::PlainScan& scan, std::spa
 
 Result<QueryReport> SqliteDatabase::query(std::string_view text, std::span<const Value> parameters,
                                           const QueryLimits& limits, ResultSink& sink) {
+    if (state_.statement != nullptr)  // asked by the sink: the statement that runs would lose what it holds
+        return Error::with_text(Errc::usage, Origin::user, "another statement of this database is running");
     bytes_before_ = sqlite3_memory_used();
     Statement statement({guests_, limits, paused_, previous_, &cancelled_});
-    state_.statement = &statement;
+    const sql::Running running(state_, statement);
     constexpr int kSteps = 1000;  // of SQLite's machine, some 10 µs
     sqlite3_progress_handler(handle_.get(), kSteps, progress, this);
     auto report = run(text, parameters, limits, sink, statement);
     sqlite3_progress_handler(handle_.get(), 0, nullptr, nullptr);
     remember(report, statement);
-    state_.statement = nullptr;
     cancelled_ = false;  // not at the beginning: one that comes just before counts
     return report;
 }
