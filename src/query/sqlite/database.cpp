@@ -134,7 +134,6 @@ private:
     bool paused_ = false;
     sqlite3_int64 bytes_before_ = 0;
 };
-
 Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     if (text.find('\0') != std::string_view::npos)
         return Error::with_text(Errc::usage, Origin::user, "there is a NUL byte in the SQL");
@@ -147,7 +146,8 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
         return Error::with_text(Errc::usage, Origin::user, "only SELECT is possible: guests are read, never changed",
                                 "vitrine schema lists the tables");
     }
-    if (code == SQLITE_INTERRUPT) return interrupted();
+    // A table that is declared meanwhile fails otherwise (SQLITE_ERROR).
+    if (code == SQLITE_INTERRUPT || (code != SQLITE_OK && cancelled_)) return interrupted();
     if (code != SQLITE_OK) {
         return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())),
                                 "vitrine schema lists the tables, vitrine schema TABLE its columns");
@@ -157,7 +157,7 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     const auto left = static_cast<int>(text.data() + text.size() - rest);
     const int more = sqlite3_prepare_v2(handle_.get(), rest, left, &second, nullptr);
     const Prepared other(second);
-    if (more == SQLITE_INTERRUPT) return interrupted();
+    if (more == SQLITE_INTERRUPT || (more != SQLITE_OK && cancelled_)) return interrupted();
     if (more != SQLITE_OK || second != nullptr)
         return Error::with_text(Errc::usage, Origin::user, "more than one statement", "give them one at a time");
     return prepared;
@@ -197,7 +197,7 @@ Error SqliteDatabase::failed(const Statement& statement) const {
         return Error::with_text(Errc::limit, Origin::user, "out of memory", "ask for less: WHERE, LIMIT");
     if (code == SQLITE_TOOBIG)
         return Error::with_text(Errc::limit, Origin::user, "a value is longer than 1 MiB", "use substr()");
-    if (code == SQLITE_INTERRUPT) return interrupted();
+    if (code == SQLITE_INTERRUPT || cancelled_) return interrupted();
     return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())));
 }
 
