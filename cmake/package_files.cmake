@@ -2,6 +2,11 @@
 # what only a debugger needs; manual pages are compressed; each package gets its copyright and its changelogs.
 find_program(strip strip REQUIRED)
 find_program(gzip gzip REQUIRED)
+# Without it CPack makes packages that depend on no library, and only says so in passing.
+find_program(shlibdeps dpkg-shlibdeps)
+if(NOT shlibdeps)
+  message(FATAL_ERROR "dpkg-shlibdeps is missing, which finds the libraries that the packages depend on: install dpkg-dev")
+endif()
 
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
@@ -41,6 +46,16 @@ function(write_documents folder package)
   file(REMOVE ${documents}/LICENSE ${documents}/CHANGELOG.md)
 endfunction()
 
+# Folders that came to be as parents of files have the umask's permissions.
+function(open_folders folder)
+  file(GLOB_RECURSE paths LIST_DIRECTORIES true ${folder}/*)
+  foreach(path IN LISTS paths)
+    if(IS_DIRECTORY ${path} AND NOT IS_SYMLINK ${path})
+      file(CHMOD ${path} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+    endif()
+  endforeach()
+endfunction()
+
 foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   set(folder ${CPACK_TEMPORARY_DIRECTORY}/${component})
   string(TOUPPER ${component} upper)
@@ -53,4 +68,5 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
     run(${gzip} -9nf ${file})
   endforeach()
   write_documents(${folder} ${CPACK_DEBIAN_${upper}_PACKAGE_NAME})
+  open_folders(${folder})
 endforeach()

@@ -97,3 +97,14 @@ def check_what_objects_refuse(package, image, task):
     assert caught.value.address is not None and 0x1000 <= caught.value.address < 0x10000
     with pytest.raises(TypeError):
         hash(task)
+
+
+def test_what_new_alone_makes_is_no_object(package, image):
+    """There is nothing behind it to read."""
+    native = package._native  # pylint: disable=protected-access
+    for ask in (lambda: native.Object.__new__(native.Object).facts(), lambda: native.Object.facts(None),
+                lambda: native.Session.__new__(native.Session).close(), lambda: native.Session.__new__(native.Session).is_closed,
+                lambda: native.object(None, 0, "task_struct", 0), lambda: native.variable(None, 0, "init_task", "task_struct")):
+        with pytest.raises(TypeError):
+            ask()
+    assert int(image.variable("init_task", "task_struct").pid) == 0

@@ -79,6 +79,61 @@ assert int(task.pid) == 0 and len(guest.query("SELECT pid FROM processes")) > 10
     assert done.returncode == 0 and done.stdout.count(b"forked child") == 2, done.stderr.decode()
 
 
+def test_a_child_forked_amid_a_query_ends_at_once(images, vitrine):
+    """It has none of the threads that its parent would wait for."""
+    program = f"""
+import os, threading, time, vitrine
+guest = vitrine.open({str(images.raw)!r})
+def ask():
+    try:
+        guest.query({RUNAWAY!r})
+    except vitrine.CancelledError:
+        pass
+asking = threading.Thread(target=ask)
+asking.start()
+time.sleep(0.3)
+child = os.fork()
+if child == 0:
+    raise SystemExit(7)
+began = time.monotonic()
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+took = time.monotonic() - began
+guest.interrupt()
+asking.join()
+assert status == 7 and took < 5, (status, took)
+"""
+    done = run_program(program, vitrine)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_query_whose_thread_is_refused_leaves_nothing_behind(images, vitrine):
+    """Neither does it count as running, nor does a later interrupt meet what close() let go of."""
+    program = f"""
+import os, resource, vitrine
+guest = vitrine.open({str(images.raw)!r})
+before = len(guest.query("SELECT pid FROM processes"))
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 0)  # root has no such limit
+limit = resource.getrlimit(resource.RLIMIT_NPROC)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, limit[1]))
+try:
+    guest.query("SELECT 1")
+except vitrine.LimitError as error:
+    print(error)
+guest.interrupt()
+resource.setrlimit(resource.RLIMIT_NPROC, limit)
+assert len(guest.query("SELECT pid FROM processes")) == before
+resource.setrlimit(resource.RLIMIT_NPROC, (0, limit[1]))
+try:
+    guest.query("SELECT 1")
+except vitrine.LimitError as error:
+    print(error)
+guest.close()
+guest.interrupt()
+"""
+    done = run_program(program, vitrine)
+    assert done.returncode == 0 and done.stdout.count(b"thread") == 2, done.stderr.decode()
+
 def test_images_stand_still(image):
     with image.paused() as same, image.paused():
         assert same is image and image.query("SELECT count(*) AS n FROM processes")[0].n > 10

@@ -2,6 +2,7 @@
 
 import filecmp
 import gzip
+import os
 import pathlib
 import shutil
 
@@ -50,6 +51,26 @@ def _same_again(stage: Stage) -> Case:
     other = [path for path in first | second if path not in first & second
              or not filecmp.cmp(PACKAGES / path, again / path, shallow=False)]
     return _judged(name, ", ".join(sorted(other)))
+
+
+def _umask(stage: Stage) -> Case:
+    """The packages of somebody whose files nobody else may read are readable all the same."""
+    name = "the permissions in the packages are not those of the umask"
+    private = ROOT / "private"
+    umask = os.umask(0o077)
+    try:
+        made = _made(stage, private)
+    finally:
+        os.umask(umask)
+    packages = sorted(private.glob("*.deb"))
+    if not made or not packages:
+        return Case(name, FAILED, "the packages cannot be made")
+    wrong = []
+    for path in packages:
+        status, listing = _printed(stage, "dpkg-deb", "-c", path)
+        wrong += [line for line in listing.splitlines() if status != 0 or line[:10] not in (
+            "drwxr-xr-x", "-rw-r--r--", "-rwxr-xr-x")]
+    return _judged(name, "; ".join(wrong[:5]))
 
 
 def _lintian(stage: Stage, packages: list) -> Case:
@@ -176,7 +197,7 @@ def package(stage: Stage) -> list:
     cases = [_judged("the packages are made", ", ".join(sorted(missing)))]
     if missing:
         return cases
-    cases += [_same_again(stage), _lintian(stage, packages), _no_path_of_the_build(stage, packages)]
+    cases += [_same_again(stage), _umask(stage), _lintian(stage, packages), _no_path_of_the_build(stage, packages)]
     debian = CleanDebian(stage, ROOT / "root")
     try:
         cases += _in_clean_debian(stage, debian, packages)

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "vitrine/query/table.h"
@@ -30,6 +31,25 @@ void prepare_conversions();
 
 // None, bool, int (or what stands for one), float, str, bytes (a text of these bytes); usage for what SQL has no value for.
 [[nodiscard]] Value to_value(const py::handle& object);
+
+// __new__ alone would make an object with nothing behind it, which pybind11 takes for one.
+template <class Class>
+void refuse_new(Class& of) {
+    of.def_static("__new__", [](const py::args&, const py::kwargs&) -> py::object {
+        throw py::type_error("vitrine.open() makes these");
+    });
+}
+
+// A method as a function of a reference, which None is not. A pointer would be null.
+template <class R, class C, class... Arguments>
+auto method(R (C::*of)(Arguments...) const) {
+    return
+        [of](const C& self, Arguments... arguments) -> R { return (self.*of)(std::forward<Arguments>(arguments)...); };
+}
+template <class R, class C, class... Arguments>
+auto method(R (C::*of)(Arguments...)) {
+    return [of](C& self, Arguments... arguments) -> R { return (self.*of)(std::forward<Arguments>(arguments)...); };
+}
 
 // Seconds, as a float.
 template <class Duration>

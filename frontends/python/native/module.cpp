@@ -46,18 +46,20 @@ PYBIND11_MODULE(_native, module) {
     using namespace vitrine::python;
     prepare_conversions();
     register_failures();
-    py::class_<Session, std::shared_ptr<Session>>(module, "Session")
-        .def("query", &query_limited)
-        .def("pause", &Session::pause)
-        .def("resume", &Session::resume)
-        .def("close", &Session::close)
-        .def("interrupt", &Session::interrupt)
+    py::class_<Session, std::shared_ptr<Session>> type(module, "Session");
+    refuse_new(type);
+    type.def("query", &query_limited)
+        .def("pause", method(&Session::pause))
+        .def("resume", method(&Session::resume))
+        .def("close", method(&Session::close))
+        .def("interrupt", method(&Session::interrupt))
         .def_property_readonly("names", [](const Session& session) { return text_tuple(session.names()); })
         .def_property_readonly("targets", [](const Session& session) { return text_tuple(session.targets()); })
-        .def_property_readonly("is_closed", &Session::is_closed);
+        .def_property_readonly("is_closed", method(&Session::is_closed));
     module.attr("version") = VITRINE_VERSION;
     module.def("open", &vitrine::python::open);
     module.def("readers", &WithoutInterpreter::count);
+    module.def("forget_readers", &WithoutInterpreter::forget);
     register_facts(module);
     register_raw_memory(module);
     register_objects(module);

@@ -208,6 +208,7 @@ py::list NativeObject::member_names() const {
 
 NativeObject object(const std::shared_ptr<Session>& session, std::size_t member, const py::str& type,
                     std::uint64_t address) {
+    if (session == nullptr) throw py::type_error("a session is needed");
     const std::string name = to_bytes(type);
     const Session::Use use(*session);
     return {session, member, value_of(session->fresh_guest(member).object(name, Gva{address}))};
@@ -215,6 +216,7 @@ NativeObject object(const std::shared_ptr<Session>& session, std::size_t member,
 
 NativeObject variable(const std::shared_ptr<Session>& session, std::size_t member, const py::str& symbol,
                       const py::str& type) {
+    if (session == nullptr) throw py::type_error("a session is needed");
     const std::string name = to_bytes(symbol), type_name = to_bytes(type);
     const Session::Use use(*session);
     return {session, member, value_of(session->fresh_guest(member).variable(name, type_name))};
@@ -223,23 +225,24 @@ NativeObject variable(const std::shared_ptr<Session>& session, std::size_t membe
 }  // namespace
 
 void register_objects(py::module_& module) {
-    py::class_<NativeObject>(module, "Object")
-        .def("member", &NativeObject::member)
-        .def("at", &NativeObject::at)
-        .def("deref", &NativeObject::deref)
-        .def("address_of", &NativeObject::address_of)
-        .def("container_of", &NativeObject::container_of)
-        .def("cast", &NativeObject::cast)
-        .def("snapshot", &NativeObject::snapshot)
-        .def("entries", &NativeObject::entries)
-        .def("integer", &NativeObject::integer)
-        .def("real", &NativeObject::real)
-        .def("enumerator", &NativeObject::enumerator)
-        .def("text", &NativeObject::text)
-        .def("bytes", &NativeObject::bytes)
-        .def("description", &NativeObject::description)
-        .def("facts", &NativeObject::facts)
-        .def("member_names", &NativeObject::member_names);
+    py::class_<NativeObject> type(module, "Object");
+    refuse_new(type);
+    type.def("member", method(&NativeObject::member))
+        .def("at", method(&NativeObject::at))
+        .def("deref", method(&NativeObject::deref))
+        .def("address_of", method(&NativeObject::address_of))
+        .def("container_of", method(&NativeObject::container_of))
+        .def("cast", method(&NativeObject::cast))
+        .def("snapshot", method(&NativeObject::snapshot))
+        .def("entries", method(&NativeObject::entries))
+        .def("integer", method(&NativeObject::integer))
+        .def("real", method(&NativeObject::real))
+        .def("enumerator", method(&NativeObject::enumerator))
+        .def("text", method(&NativeObject::text))
+        .def("bytes", method(&NativeObject::bytes))
+        .def("description", method(&NativeObject::description))
+        .def("facts", method(&NativeObject::facts))
+        .def("member_names", method(&NativeObject::member_names));
     module.def("object", &object);
     module.def("variable", &variable);
 }

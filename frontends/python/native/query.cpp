@@ -3,9 +3,11 @@
 #include <chrono>
 #include <deque>
 #include <future>
+#include <system_error>
 #include <utility>
 
 #include "failure.h"
+#include "vitrine/base/function_ref.h"
 
 namespace vitrine::python {
 namespace {
@@ -51,12 +53,22 @@ private:
     std::deque<std::vector<Value>> rows_;
 };
 
+std::future<Result<QueryReport>> begin(FunctionRef<Result<QueryReport>()> ask) {
+    try {
+        return std::async(std::launch::async, ask);
+    } catch (const std::system_error& error) {
+        throw Failure(Error::with_text(Errc::limit, Origin::user,
+                                       std::string("no thread can be started for the query: ") + error.what()));
+    }
+}
+
 // The statement runs in a thread of its own, because only this one can run Python's signal handlers.
 Result<QueryReport> run(Session& session, std::string_view sql, std::span<const Value> parameters,
                         const QueryLimits& limits, ResultSink& sink) {
     const Session::Use use(session);
-    session.announce();
-    auto answer = std::async(std::launch::async, [&] { return session.ask(sql, parameters, limits, sink); });
+    const Session::Announced announced(session);
+    const auto ask = [&] { return session.ask(sql, parameters, limits, sink); };
+    auto answer = begin(ask);
     std::optional<py::error_already_set> raised;
     while (!raised && answer.wait_for(kSignalsLookedAt) != std::future_status::ready) {
         const py::gil_scoped_acquire interpreter;

@@ -176,10 +176,16 @@ void Session::interrupt() {
     database_->interrupt();
 }
 
-void Session::announce() {
-    const std::lock_guard guard(interrupt_mutex_);
-    asking_ = true;
-    interrupted_ = false;
+Session::Announced::Announced(Session& session) : session_(session) {
+    const std::lock_guard guard(session.interrupt_mutex_);
+    session.asking_ = true;
+    session.interrupted_ = false;
+}
+
+// Also when the statement was not begun, or thrown out of.
+Session::Announced::~Announced() {
+    const std::lock_guard guard(session_.interrupt_mutex_);
+    session_.asking_ = false;
 }
 
 Result<QueryReport> Session::ask(std::string_view sql, std::span<const Value> parameters, const QueryLimits& limits,

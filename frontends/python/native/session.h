@@ -37,14 +37,25 @@ public:
     WithoutInterpreter& operator=(const WithoutInterpreter&) = delete;
     ~WithoutInterpreter() = default;
     [[nodiscard]] static int count() { return Counted::count.load(); }
+    // In a forked child, which has none of those threads.
+    static void forget() {
+        ++Counted::forks;
+        Counted::count = 0;
+    }
 
 private:
     struct Counted {
         static inline std::atomic<int> count = 0;
+        static inline std::atomic<unsigned> forks = 0;
         Counted() { ++count; }
         Counted(const Counted&) = delete;
         Counted& operator=(const Counted&) = delete;
-        ~Counted() { --count; }
+        ~Counted() {
+            if (counted_in_ == forks) --count;
+        }
+
+    private:
+        const unsigned counted_in_ = forks;
     };
     Counted counted_;  // until the lock is had again
     py::gil_scoped_release released_;
@@ -98,8 +109,18 @@ public:
     void close();
     void interrupt();  // from any thread, at any time: ends the statement that runs, and no later one
 
-    // One statement, between announce() and its end; with a Use in scope, in whatever thread.
-    void announce();
+    // While it lives an interrupt ends the statement that ask() runs, or will.
+    class Announced {
+    public:
+        explicit Announced(Session& session);
+        ~Announced();
+        Announced(const Announced&) = delete;
+        Announced& operator=(const Announced&) = delete;
+
+    private:
+        Session& session_;
+    };
+    // One statement; with a Use and an Announced in scope, in whatever thread.
     Result<QueryReport> ask(std::string_view sql, std::span<const Value> parameters, const QueryLimits& limits,
                             ResultSink& sink);
 

@@ -19,6 +19,7 @@ from ._result import Result, row_class
 
 
 _sessions: "weakref.WeakSet[_native.Session]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_native.forget_readers)  # a child has none of their threads to wait for
 
 
 @atexit.register

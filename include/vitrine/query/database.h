@@ -18,7 +18,8 @@
 //   addr_lt(A, B)   1 if A < B, both taken as unsigned
 //   sym(A [, VM])   the kernel symbol an address lies in: "name+0x10"; NULL if none
 //
-// Not thread-safe, but for interrupt(). Guests outlive the database.
+// Not thread-safe, but for interrupt(). One statement at a time: a sink that asks its own database anew gets Errc::usage. Guests outlive the
+// database.
 #pragma once
 
 #include <chrono>

@@ -114,7 +114,6 @@ private:
     }
 
     static Error interrupted() { return Error::with_text(Errc::cancelled, Origin::user, "the query was interrupted"); }
-
     Result<Prepared> prepare(std::string_view text) const;
     Result<void> bind(sqlite3_stmt* statement, std::span<const Value> parameters) const;
     Result<QueryReport> run(std::string_view text, std::span<const Value> parameters, const QueryLimits& limits,
@@ -135,7 +134,6 @@ private:
     bool paused_ = false;
     sqlite3_int64 bytes_before_ = 0;
 };
-
 Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     if (text.find('\0') != std::string_view::npos)
         return Error::with_text(Errc::usage, Origin::user, "there is a NUL byte in the SQL");
@@ -148,7 +146,8 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
         return Error::with_text(Errc::usage, Origin::user, "only SELECT is possible: guests are read, never changed",
                                 "vitrine schema lists the tables");
     }
-    if (code == SQLITE_INTERRUPT) return interrupted();
+    // A table that is declared meanwhile fails otherwise (SQLITE_ERROR).
+    if (code == SQLITE_INTERRUPT || (code != SQLITE_OK && cancelled_)) return interrupted();
     if (code != SQLITE_OK) {
         return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())),
                                 "vitrine schema lists the tables, vitrine schema TABLE its columns");
@@ -158,7 +157,7 @@ Result<Prepared> SqliteDatabase::prepare(std::string_view text) const {
     const auto left = static_cast<int>(text.data() + text.size() - rest);
     const int more = sqlite3_prepare_v2(handle_.get(), rest, left, &second, nullptr);
     const Prepared other(second);
-    if (more == SQLITE_INTERRUPT) return interrupted();
+    if (more == SQLITE_INTERRUPT || (more != SQLITE_OK && cancelled_)) return interrupted();
     if (more != SQLITE_OK || second != nullptr)
         return Error::with_text(Errc::usage, Origin::user, "more than one statement", "give them one at a time");
     return prepared;
@@ -198,7 +197,7 @@ Error SqliteDatabase::failed(const Statement& statement) const {
         return Error::with_text(Errc::limit, Origin::user, "out of memory", "ask for less: WHERE, LIMIT");
     if (code == SQLITE_TOOBIG)
         return Error::with_text(Errc::limit, Origin::user, "a value is longer than 1 MiB", "use substr()");
-    if (code == SQLITE_INTERRUPT) return interrupted();
+    if (code == SQLITE_INTERRUPT || cancelled_) return interrupted();
     return Error::with_text(Errc::usage, Origin::user, fmt::format("SQL: {}", sqlite3_errmsg(handle_.get())));
 }
 
@@ -243,15 +242,16 @@ Result<QueryReport> SqliteDatabase::hand_on(const sql::PlainScan& scan, std::spa
 
 Result<QueryReport> SqliteDatabase::query(std::string_view text, std::span<const Value> parameters,
                                           const QueryLimits& limits, ResultSink& sink) {
+    if (state_.statement != nullptr)  // asked by the sink: the statement that runs would lose what it holds
+        return Error::with_text(Errc::usage, Origin::user, "another statement of this database is running");
     bytes_before_ = sqlite3_memory_used();
     Statement statement({guests_, limits, paused_, previous_, &cancelled_});
-    state_.statement = &statement;
+    const sql::Running running(state_, statement);
     constexpr int kSteps = 1000;  // of SQLite's machine, some 10 µs
     sqlite3_progress_handler(handle_.get(), kSteps, progress, this);
     auto report = run(text, parameters, limits, sink, statement);
     sqlite3_progress_handler(handle_.get(), 0, nullptr, nullptr);
     remember(report, statement);
-    state_.statement = nullptr;
     cancelled_ = false;  // not at the beginning: one that comes just before counts
     return report;
 }

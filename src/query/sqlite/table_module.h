@@ -17,6 +17,18 @@ struct ModuleState {
     bool declaring = false;          // a virtual table is being declared
 };
 
+// Makes a statement the one that runs, until its end: also when what it calls throws.
+class Running {
+public:
+    Running(ModuleState& state, Statement& statement) : state_(state) { state.statement = &statement; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() { state_.statement = nullptr; }
+
+private:
+    ModuleState& state_;
+};
+
 // Stays at its address while the database is open.
 struct TableModule {
     const Table* table = nullptr;

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cmath>
+#include <new>
 
 #include "query/sqlite/program.h"
 #include "support/guest_test_support.h"
@@ -189,6 +190,45 @@ TEST_P(PlainScans, CanBeInterrupted) {
     ASSERT_FALSE(report);
     EXPECT_EQ(report.error().code, Errc::cancelled);
     EXPECT_EQ(ask_sql("SELECT * FROM odd").rows.size(), 1200u);
+}
+
+// The database knows a number of statements by their text: a sink that had it forget the one that runs would pull it from under itself.
+TEST_P(PlainScans, ASinkCannotAskItsOwnDatabase) {
+    struct Asking final : ResultSink {
+        void columns(std::span<const ResultColumn>) override {}
+        bool row(std::span<const Value>) override {
+            for (int i = 0; i < 100 && rows == 0; ++i) {
+                Answered inner;
+                const auto report = database->query(fmt::format("SELECT number AS x{} FROM odd", i), {}, inner);
+                refused += !report && report.error().code == Errc::usage ? 1u : 0u;
+            }
+            ++rows;
+            return true;
+        }
+        Database* database = nullptr;
+        unsigned refused = 0, rows = 0;
+    };
+    for (const char* sql : {"SELECT text FROM odd", "SELECT a.text FROM odd a JOIN odd b ON b.number = a.place LIMIT 9",
+                            "SELECT text FROM odd LIMIT -1"}) {
+        Asking sink;
+        sink.database = database_.get();
+        const auto report = database_->query(sql, {}, sink);
+        ASSERT_TRUE(report) << sql << ": " << report.error().to_string();
+        EXPECT_EQ(sink.refused, sink.rows == 0 ? 0u : 100u) << sql;
+        EXPECT_EQ(report->rows, sink.rows);
+    }
+}
+
+TEST_P(PlainScans, ASinkThatThrowsLeavesTheDatabaseUsable) {
+    struct Throwing final : ResultSink {
+        void columns(std::span<const ResultColumn>) override {}
+        bool row(std::span<const Value>) override { throw std::bad_alloc(); }
+    };
+    for (const char* sql : {"SELECT * FROM odd LIMIT -1", "SELECT number + 1 FROM odd"}) {
+        Throwing sink;
+        EXPECT_THROW(static_cast<void>(database_->query(sql, {}, sink)), std::bad_alloc);
+        EXPECT_EQ(ask_sql("SELECT * FROM odd").rows.size(), 1200u);
+    }
 }
 
 // A unary plus keeps SQLite from handing the pattern down.
