@@ -41,6 +41,17 @@ MappingNames::MappingNames(LinuxGuest& guest, const Members& members)
     if (mode && *mode != kNoVsyscalls) gate_vma_ = (*found)[1];
 }
 
+void MappingNames::begin(Gva mm) {
+    mm_ = mm;
+    places_.reset();
+    last_file_ = {};
+}
+
+MappingNames::LastFile& MappingNames::last_file(Gva file) {
+    if (last_file_.file != file) last_file_ = {file, {}, {}};
+    return last_file_;
+}
+
 // Of a file that another file system reads for it (overlayfs): the path that was opened.
 std::optional<Gva> MappingNames::user_path(Gva file) const {
     const MemberReader read(guest_.space(), members_);
@@ -67,10 +78,16 @@ Result<std::string> MappingNames::path_of(Gva file) const {
     return std::move(path.text);
 }
 
-std::optional<MappedFile> MappingNames::file(const Vma& vma) const {
+std::optional<MappedFile> MappingNames::file(const Vma& vma) {
+    LastFile& of = last_file(vma.file);
+    if (!of.facts) of.facts = read_file(vma.file);
+    return *of.facts;
+}
+
+std::optional<MappedFile> MappingNames::read_file(Gva file) const {
     const MemberReader read(guest_.space(), members_);
-    auto inode = read.target(vma.file, kFileInode);
-    if (const auto path = user_path(vma.file)) {
+    auto inode = read.target(file, kFileInode);
+    if (const auto path = user_path(file)) {
         const auto dentry = read.target(*path, kPathDentry);
         inode = dentry ? read.target(*dentry, kDentryInode) : std::nullopt;
     }
@@ -105,20 +122,36 @@ Result<std::string> MappingNames::special(const Vma& vma) const {
     return VITRINE_TRY(guest_.space().read_c_string(*text, kSpecialNameMax)).bytes;
 }
 
-Result<std::string> MappingNames::name(Gva mm, const Vma& vma) {
-    if (!vma.file.is_null()) return vma.anonymous_name.is_null() ? path_of(vma.file) : anonymous(vma, "anon_shmem");
-    if (vma.address == gate_vma_) return std::string("[vsyscall]");
-    std::string given = VITRINE_TRY(special(vma));
-    if (!given.empty()) return given;
+std::optional<MappingNames::Places> MappingNames::read_places() const {
     const MemberReader read(guest_.space(), members_);
-    const auto heap = read.number(mm, kStartBrk), heap_end = read.number(mm, kBrk);
-    const auto stack = read.number(mm, kStartStack);
-    if (!heap || !heap_end || !stack) return Error::make_at(Errc::fault, Origin::guest, mm.value, "mm_struct");
+    const auto heap = read.number(mm_, kStartBrk), heap_end = read.number(mm_, kBrk);
+    const auto stack = read.number(mm_, kStartStack);
+    if (!heap || !heap_end || !stack) return std::nullopt;
+    return Places{*heap, *heap_end, *stack};
+}
+
+Result<std::string_view> MappingNames::name(const Vma& vma) {
+    if (!vma.file.is_null() && vma.anonymous_name.is_null()) {
+        LastFile& of = last_file(vma.file);
+        if (!of.path) of.path = VITRINE_TRY(path_of(vma.file));
+        return std::string_view(*of.path);
+    }
+    text_.clear();
+    if (!vma.file.is_null()) {
+        text_ = VITRINE_TRY(anonymous(vma, "anon_shmem"));
+        return std::string_view(text_);
+    }
+    if (vma.address == gate_vma_) return std::string_view("[vsyscall]");
+    text_ = VITRINE_TRY(special(vma));
+    if (!text_.empty()) return std::string_view(text_);
+    if (!places_) places_ = read_places();
+    if (!places_) return Error::make_at(Errc::fault, Origin::guest, mm_.value, "mm_struct");
     // vma_is_initial_heap() of include/linux/mm.h. Older kernels (5.10, 6.1) call a mapping so that only touches the heap, too: nothing in
     // memory tells which kernel does.
-    if (vma.start < *heap_end && vma.end > *heap) return std::string("[heap]");
-    if (vma.start <= *stack && vma.end >= *stack) return std::string("[stack]");
-    return vma.anonymous_name.is_null() ? Result<std::string>(std::string()) : anonymous(vma, "anon");
+    if (vma.start < places_->heap_end && vma.end > places_->heap) return std::string_view("[heap]");
+    if (vma.start <= places_->stack && vma.end >= places_->stack) return std::string_view("[stack]");
+    if (!vma.anonymous_name.is_null()) text_ = VITRINE_TRY(anonymous(vma, "anon"));
+    return std::string_view(text_);
 }
 
 std::optional<Vma> MappingNames::vsyscall(Gva mm) const {

@@ -41,6 +41,14 @@ public:
         value >>= slot.bit_shift;
         return slot.bit_size == 64 ? value : value & ((std::uint64_t{1} << slot.bit_size) - 1);
     }
+    // The same, sign-extended from the member's size.
+    [[nodiscard]] std::optional<std::int64_t> signed_number(const Members& members, std::size_t member) const {
+        const auto value = number(members, member);
+        if (!value) return std::nullopt;
+        const MemberSlot& slot = members.slot(member);
+        const unsigned unused = 64 - (slot.bit_size != 0 ? slot.bit_size : slot.size * 8);
+        return static_cast<std::int64_t>(*value << unused) >> unused;
+    }
     [[nodiscard]] std::optional<Gva> pointer(const Members& members, std::size_t member) const {
         const auto value = number(members, member);
         return value ? std::optional(Gva{*value}) : std::nullopt;
@@ -57,6 +65,12 @@ public:
     }
 
 private:
+    friend class ObjectCopies;
+    void prepare(Gva address, std::size_t size) {
+        address_ = address;
+        bytes_.resize(size);
+    }
+
     Gva address_;
     std::vector<std::byte> bytes_;
 };

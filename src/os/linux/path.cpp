@@ -144,7 +144,7 @@ Result<FilePath> PathResolver::of(Gva vfsmount, Gva dentry) const {
     const std::pair key{mount.value, dentry.value};
     const auto known = entry ? known_.find(key) : known_.end();
     if (known != known_.end() && known->second.entry == *entry) return known->second.path;
-    FilePath path = VITRINE_TRY(walk(mount, dentry));
+    FilePath path = VITRINE_TRY(walk(mount, dentry, entry ? &*entry : nullptr));
     // What is in no directory is named by more than its entry.
     if (!entry || entry->parent == dentry) return path;
     if (known_.size() == kMostKnown) known_.clear();
@@ -152,7 +152,8 @@ Result<FilePath> PathResolver::of(Gva vfsmount, Gva dentry) const {
     return path;
 }
 
-Result<FilePath> PathResolver::walk(Gva mount, Gva dentry) const {
+// `known`: what the first entry says, where that was read before.
+Result<FilePath> PathResolver::walk(Gva mount, Gva dentry, const Entry* known) const {
     using F = FieldId;
     const Gva start = dentry;
     FilePath result;
@@ -170,7 +171,8 @@ Result<FilePath> PathResolver::walk(Gva mount, Gva dentry) const {
             mount = parent;
             continue;
         }
-        const Name name = VITRINE_TRY(read_name(dentry));
+        const bool is_known = known != nullptr && dentry == start;
+        const Name name = VITRINE_TRY(is_known ? read_name(dentry, *known) : read_name(dentry));
         if (name.parent == dentry) {  // the root of nothing that is mounted: a memfd, a pipe, a socket
             FilePath special = VITRINE_TRY(special_path(dentry, name));
             result.text = special.text + result.text;

@@ -60,7 +60,7 @@ private:
     Result<Entry> read_entry(Gva dentry) const;
     Result<Name> read_name(Gva dentry) const;
     Result<Name> read_name(Gva dentry, const Entry& entry) const;
-    Result<FilePath> walk(Gva mount, Gva dentry) const;
+    Result<FilePath> walk(Gva mount, Gva dentry, const Entry* known) const;
     [[nodiscard]] Result<void> check_layout() const;
     Result<std::string> file_system(Gva dentry) const;
     Result<FilePath> special_path(Gva dentry, const Name& name) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -56,11 +58,67 @@ static_assert(kMembers.size() == kDentryInode + 1);
 constexpr unsigned kRetries = 8;
 constexpr std::size_t kMostOddities = 8;
 constexpr std::size_t kVmaBytes = 1024;
+constexpr std::size_t kReadTogether = 32;
 
 bool is_torn(const MappingList& list) {
     return list.report.end == WalkEnd::inconsistent || list.report.end == WalkEnd::fault ||
            list.report.end == WalkEnd::cycle || !list.oddities.empty();
 }
+
+// Mappings of one mm_struct, read many at a time.
+class VmaCopies {
+public:
+    explicit VmaCopies(const Members& members) : members_(members) {
+        // Each is read as 8 bytes, whatever size the guest's types give it.
+        for (const std::size_t i :
+             {kStart, kEnd, kFlags, kPageOffset, kProtection, kFile, kOperations, kPrivateData, kAnonymousName, kMm}) {
+            if (members.has(i)) size_ = std::max<std::size_t>(size_, members.at(i) + sizeof(std::uint64_t));
+        }
+    }
+
+    // At most kReadTogether.
+    void read(const AddressSpace& space, std::span<const Gva> vmas) {
+        good_ = {};
+        if (size_ > kVmaBytes) return;
+        bytes_.resize(std::max(bytes_.size(), vmas.size() * size_));
+        std::array<VirtualReadOp, kReadTogether> ops;
+        for (std::size_t i = 0; i < vmas.size(); ++i) {
+            addresses_[i] = vmas[i];
+            ops[i] = {vmas[i], std::span(bytes_).subspan(i * size_, size_)};
+        }
+        const bool answered = space.read_batch(std::span(ops).first(vmas.size())).has_value();
+        for (std::size_t i = 0; i < vmas.size(); ++i) good_[i] = answered && ops[i].ok;
+    }
+    // nullopt: it cannot be read.
+    [[nodiscard]] std::optional<Vma> vma(std::size_t index) const {
+        if (!good_[index]) return std::nullopt;
+        const auto word = [&](std::size_t member) {
+            return members_.has(member) ? load<std::uint64_t>(bytes_.data() + index * size_ + members_.at(member)) : 0;
+        };
+        Vma vma;
+        vma.address = addresses_[index];
+        vma.start = word(kStart);
+        vma.end = word(kEnd);
+        vma.flags = word(kFlags);
+        vma.page_offset = word(kPageOffset);
+        if (members_.has(kProtection)) vma.page_protection = word(kProtection);
+        vma.file = Gva{word(kFile)};
+        vma.operations = Gva{word(kOperations)};
+        vma.private_data = Gva{word(kPrivateData)};
+        vma.owner = Gva{word(kMm)};
+        // In place of what links a mapping with its file before Linux commit d09e8ca6cb93 "mm: anonymous shared memory naming" (v6.2).
+        const bool is_name = vma.file.is_null() || members_.offset(kAnonymousName) != members_.offset(kShared);
+        if (is_name) vma.anonymous_name = Gva{word(kAnonymousName)};
+        return vma;
+    }
+
+private:
+    const Members& members_;
+    std::size_t size_ = 0;
+    std::vector<std::byte> bytes_;
+    std::array<Gva, kReadTogether> addresses_{};
+    std::array<bool, kReadTogether> good_{};
+};
 
 // One walk over the mappings of one mm_struct.
 class Walk {
@@ -82,20 +140,43 @@ private:
         if (list_.oddities.size() < kMostOddities) list_.oddities.push_back(std::move(text));
     }
 
+    // What the tree says is there.
+    struct Entry {
+        Gva vma;
+        std::uint64_t first = 0, last = 0;
+    };
+
     void walk_tree() {
         const MapleTree tree(space_, *tree_, mm_.wrap_plus(members_.at(kTree)));
+        std::vector<Entry> entries;
         list_.report = tree.for_each(budget_, [&](Gva at, std::uint64_t first, std::uint64_t last) {
-            const auto vma = read_vma(space_, members_, at);
+            entries.push_back({at, first, last});
+            return true;
+        });
+        list_.mappings.reserve(entries.size());
+        VmaCopies copies(members_);
+        for (std::size_t begin = 0; begin < entries.size(); begin += kReadTogether) {
+            const auto rest = std::span(entries).subspan(begin);
+            read_entries(rest.first(std::min(rest.size(), kReadTogether)), copies);
+        }
+    }
+
+    void read_entries(std::span<const Entry> entries, VmaCopies& copies) {
+        std::array<Gva, kReadTogether> addresses;
+        for (std::size_t i = 0; i < entries.size(); ++i) addresses[i] = entries[i].vma;
+        copies.read(space_, std::span(addresses).first(entries.size()));
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            const auto& [at, first, last] = entries[i];
+            const auto vma = copies.vma(i);
             if (!vma) {
                 odd(fmt::format("the mapping of {:#x} cannot be read", first));
-                return true;
+                continue;
             }
             if (vma->start != first || vma->end - 1 != last)
                 odd(fmt::format("a mapping says {:#x}-{:#x}, the tree {:#x}-{:#x}", vma->start, vma->end, first,
                                 last + 1));
             accept(*vma);
-            return true;
-        });
+        }
     }
 
     void walk_list() {
@@ -107,6 +188,7 @@ private:
         const auto first = space_.read_pointer(mm_.wrap_plus(members_.at(kList)));
         if (!first) return ended(WalkEnd::fault, mm_);
         const MemberReader read(space_, members_);
+        VmaCopies copies(members_);
         // Brent's algorithm, as in walk_list(): addresses that rise would do for honest mappings only.
         Gva previous, tortoise;
         std::size_t steps = 0, limit = 2;
@@ -118,7 +200,8 @@ private:
                 limit *= 2;
                 tortoise = at;
             }
-            const auto vma = read_vma(space_, members_, at);
+            copies.read(space_, std::span<const Gva>(&at, 1));
+            const auto vma = copies.vma(0);
             const auto next = read.pointer(at, kNext);
             if (!vma || !next) return ended(WalkEnd::fault, at);
             if (members_.has(kPrevious) && read.pointer(at, kPrevious) != previous)
@@ -133,8 +216,7 @@ private:
     void accept(const Vma& vma) {
         if (vma.start >= vma.end || (vma.start | vma.end) % kPageSize != 0 || vma.start < end_)
             odd(fmt::format("a mapping {:#x}-{:#x} is none, or overlaps the one before", vma.start, vma.end));
-        const auto owner = MemberReader(space_, members_).pointer(vma.address, kMm);
-        if (owner != mm_) odd(fmt::format("the mapping {:#x}-{:#x} is another process's", vma.start, vma.end));
+        if (vma.owner != mm_) odd(fmt::format("the mapping {:#x}-{:#x} is another process's", vma.start, vma.end));
         end_ = std::max(end_, vma.end);
         list_.mappings.push_back(vma);
     }
@@ -159,31 +241,9 @@ private:
 const NeedGroup kMappingMembers{"memory maps", kMembers};
 
 std::optional<Vma> read_vma(const AddressSpace& space, const Members& members, Gva at) {
-    // Each is read as 8 bytes, whatever size the guest's types give it.
-    std::size_t size = 0;
-    for (const std::size_t i :
-         {kStart, kEnd, kFlags, kPageOffset, kProtection, kFile, kOperations, kPrivateData, kAnonymousName}) {
-        if (members.has(i)) size = std::max<std::size_t>(size, members.at(i) + sizeof(std::uint64_t));
-    }
-    std::array<std::byte, kVmaBytes> bytes;
-    if (size > bytes.size() || !space.read(at, std::span(bytes).first(size))) return std::nullopt;
-    const auto word = [&](std::size_t member) {
-        return members.has(member) ? load<std::uint64_t>(bytes.data() + members.at(member)) : 0;
-    };
-    Vma vma;
-    vma.address = at;
-    vma.start = word(kStart);
-    vma.end = word(kEnd);
-    vma.flags = word(kFlags);
-    vma.page_offset = word(kPageOffset);
-    if (members.has(kProtection)) vma.page_protection = word(kProtection);
-    vma.file = Gva{word(kFile)};
-    vma.operations = Gva{word(kOperations)};
-    vma.private_data = Gva{word(kPrivateData)};
-    // In place of what links a mapping with its file before Linux commit d09e8ca6cb93 "mm: anonymous shared memory naming" (v6.2).
-    const bool is_name = vma.file.is_null() || members.offset(kAnonymousName) != members.offset(kShared);
-    if (is_name) vma.anonymous_name = Gva{word(kAnonymousName)};
-    return vma;
+    VmaCopies copies(members);
+    copies.read(space, std::span<const Gva>(&at, 1));
+    return copies.vma(0);
 }
 
 MappingList walk_mappings(const AddressSpace& space, const Members& members, const Members* tree, Gva mm,

@@ -24,6 +24,7 @@ struct Vma {
     std::uint64_t page_offset = 0;                 // in the file; pages
     std::optional<std::uint64_t> page_protection;  // vm_page_prot
     Gva file, operations, private_data, anonymous_name;
+    Gva owner;  // vm_mm
 };
 
 struct MappingList {

@@ -46,7 +46,9 @@ void give(const Value& value, ColumnType type, Value& to) {
 
 void give(const Cell& cell, ColumnType type, Value& to) {
     switch (cell.kind) {
-        case Cell::Kind::null: to = Value(); break;
+        case Cell::Kind::null:
+            if (!std::holds_alternative<std::monostate>(to)) to = Value();
+            break;
         case Cell::Kind::integer: give_number(cell.integer, type, to); break;
         case Cell::Kind::text: give_text(cell.text, to); break;
         case Cell::Kind::real:

@@ -97,7 +97,8 @@ void RowStore::append(std::span<const Value> values) {
         bytes_ += cells * sizeof(Packed);
     }
     ++rows_;
-    for (const std::uint32_t i : used_) *next_++ = pack(i < values.size() ? values[i] : Value());
+    static const Value null;
+    for (const std::uint32_t i : used_) *next_++ = pack(i < values.size() ? values[i] : null);
 }
 
 std::size_t RowStore::bytes() const {

@@ -1,13 +1,13 @@
 // Mappings of every process, as /proc/PID/maps lists them.
 #include <array>
 #include <string>
-#include <unordered_map>
 
 #include <fmt/format.h>
 
 #include "os/linux/maple_tree.h"
 #include "os/linux/mapping_name.h"
 #include "tables/support/process_walk.h"
+#include "tables/support/shared_texts.h"
 
 namespace vitrine {
 namespace {
@@ -79,21 +79,6 @@ constexpr auto kInvariants = std::to_array<Invariant>({
      "WHERE p.pid IS NULL"},
 });
 
-// Texts that many rows share, by the number that they are made of.
-class SharedTexts {
-public:
-    const std::string& of(std::uint64_t number, FunctionRef<std::string()> make) {
-        const auto known = texts_.find(number);
-        if (known != texts_.end()) return known->second;
-        if (texts_.size() == kMost) texts_.clear();  // a hostile guest can make each another
-        return texts_.emplace(number, make()).first->second;
-    }
-
-private:
-    static constexpr std::size_t kMost = 256;
-    std::unordered_map<std::uint64_t, std::string> texts_;
-};
-
 class Rows {
 public:
     Rows(LinuxGuest& guest, QueryContext& context, const Members& members)
@@ -109,16 +94,17 @@ public:
             return true;
         }
         used_ += list->mappings.size();
+        names_.begin(*mm);
         for (const std::string& oddity : list->oddities) warn(rows, oddity, *mm);
         if (list->report.end != WalkEnd::complete) {
             warn(rows, fmt::format("its mappings end early: {}", to_string(list->report.end)),
                  Gva{list->report.last_address});
         }
         for (const Vma& vma : list->mappings) {
-            if (!one(*mm, vma, rows)) return false;
+            if (!one(vma, rows)) return false;
         }
         const auto last = names_.vsyscall(*mm);
-        return !last || one(*mm, *last, rows);
+        return !last || one(*last, rows);
     }
     // More mappings than all processes together should have: what a hostile guest gains by one more is cut here.
     [[nodiscard]] bool used_up() const { return left() == 0; }
@@ -130,7 +116,7 @@ private:
         rows.diagnostic({Severity::warning, {}, fmt::format("pid {}: {}", pid_, what), where.value});
     }
 
-    bool one(Gva mm, const Vma& vma, RowSink& rows) {
+    bool one(const Vma& vma, RowSink& rows) {
         row_[kPid] = std::int64_t{pid_};
         row_[kStart] = address(vma.start);
         row_[kEnd] = address(vma.end);
@@ -143,7 +129,7 @@ private:
         if (context_.uses(kFlags)) flags(vma.flags);
         place(vma);
         row_[kPseudo] = Value();
-        if (context_.uses(kPath) || context_.uses(kPseudo)) name(mm, vma, rows);
+        if (context_.uses(kPath) || context_.uses(kPseudo)) name(vma, rows);
         return rows.row(row_);
     }
 
@@ -170,8 +156,8 @@ private:
         row_[kInode] = integer(std::optional(file->inode));
     }
 
-    void name(Gva mm, const Vma& vma, RowSink& rows) {
-        auto text = names_.name(mm, vma);
+    void name(const Vma& vma, RowSink& rows) {
+        const auto text = names_.name(vma);
         if (!text) {
             row_[kPath] = Value();
             warn(rows, fmt::format("the mapping at {:#x}: {}", vma.start, text.error().to_string()), vma.address);
@@ -196,7 +182,7 @@ private:
     QueryContext& context_;
     MappingNames names_;
     std::optional<MappingFlags> flags_;
-    SharedTexts flag_texts_, devices_;
+    tables::SharedTexts flag_texts_, devices_;
     std::array<Value, kColumns> row_;  // the last one
     std::int32_t pid_ = 0;
     std::size_t used_ = 0;

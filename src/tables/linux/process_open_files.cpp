@@ -1,97 +1,30 @@
 // Open files: one row per file descriptor of each process, as /proc/PID/fd and /proc/PID/fdinfo show them.
+#include <algorithm>
 #include <array>
+#include <span>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "os/linux/object_copies.h"
 #include "os/linux/open_files.h"
 #include "os/linux/path.h"
 #include "tables/support/file_text.h"
+#include "tables/support/open_files_spec.h"
 #include "tables/support/process_walk.h"
+#include "tables/support/shared_texts.h"
 
 namespace vitrine {
 namespace {
 
 using namespace linux_os;
 using tables::address;
+using tables::set_text;
+
+using namespace open_files_table;
 
 constexpr std::string_view kTable = "process_open_files";
-
-enum : std::size_t {
-    kPid,
-    kFd,
-    kPath,
-    kDeleted,
-    kType,
-    kFlags,
-    kCloseOnExec,
-    kPosition,
-    kMode,
-    kUid,
-    kGid,
-    kSize,
-    kLinks,
-    kInode,
-    kDevice,
-    kSpecialDevice,
-    kMountId,
-    kFsType,
-    kReferences,
-    kAllocated,
-    kFile,
-    kOperations,
-    kDentryAddress,
-    kInodeAddress,
-    kColumns
-};
-
-constexpr auto kSpec = std::to_array<Column>({
-    index({"pid", ColumnType::integer, "process id in the initial pid namespace"}),
-    {"fd", ColumnType::integer, "file descriptor"},
-    {"path", ColumnType::text,
-     "what readlink of /proc/PID/fd/FD gives: a path, pipe:[INODE], socket:[INODE], anon_inode:[KIND]; with \" "
-     "(deleted)\""},
-    {"deleted", ColumnType::boolean, "1: in no directory (any more): unlinked, or a memfd"},
-    {"type", ColumnType::text, "regular, directory, symlink, chr, blk, fifo, socket or anon_inode"},
-    {"flags", ColumnType::text, "flags of open(2) joined by |, as fdinfo has them"},
-    {"close_on_exec", ColumnType::boolean, "1: the descriptor is closed on execve (FD_CLOEXEC)"},
-    {"pos", ColumnType::integer, "offset of the next read or write", Unit::bytes},
-    {"mode", ColumnType::text, "permission bits of the file, octal"},
-    {"uid", ColumnType::integer, "user id of the file's owner"},
-    {"gid", ColumnType::integer, "group id of the file"},
-    {"size", ColumnType::integer, "size of the file", Unit::bytes},
-    {"nlink", ColumnType::integer, "number of directory entries of the file"},
-    {"inode", ColumnType::integer, "inode number"},
-    {"device", ColumnType::text, "major:minor of the file system the file is in"},
-    {"rdev", ColumnType::text, "major:minor of the device that a chr or blk file is; NULL for others"},
-    {"mount_id", ColumnType::integer, "mount the file was opened through (mnt_id; 0: one of the kernel's own)"},
-    {"fs_type", ColumnType::text, "type of the file system"},
-    {"refcount", ColumnType::integer,
-     "references to struct file: descriptors that share it, mappings, users in the kernel"},
-    {"allocated", ColumnType::boolean,
-     "1: the table's bitmap has the descriptor as in use, as it has that of every open file; 0: tampered with"},
-    {"file", ColumnType::address, "address of struct file"},
-    {"operations", ColumnType::address, "address of struct file_operations"},
-    {"dentry", ColumnType::address, "address of struct dentry"},
-    {"inode_address", ColumnType::address, "address of struct inode"},
-});
-static_assert(kSpec.size() == kColumns);
-
-constexpr auto kExamples = std::to_array<std::string_view>({
-    "vitrine table process_open_files qemu:web1",
-    "vitrine table process_open_files memory.img --columns pid,fd,flags,path",
-});
-constexpr auto kQueries = std::to_array<std::string_view>({
-    "SELECT pid, fd, path, size FROM process_open_files WHERE deleted = 1 AND type = 'regular'",
-    "SELECT p.name, f.fd, f.path FROM processes p JOIN process_open_files f USING (pid) WHERE f.path LIKE '/dev/vd%'",
-    "SELECT path, count(*) AS users FROM process_open_files GROUP BY path ORDER BY users DESC LIMIT 10",
-});
-constexpr auto kInvariants = std::to_array<Invariant>({
-    {"a descriptor is listed once", "SELECT pid, fd FROM process_open_files GROUP BY pid, fd HAVING count(*) > 1"},
-    {"each open file's descriptor is in use", "SELECT pid, fd FROM process_open_files WHERE allocated = 0"},
-    {"who has a file open has a row in processes",
-     "SELECT pid, fd FROM process_open_files WHERE pid NOT IN (SELECT pid FROM processes)"},
-    {"an open file is referred to", "SELECT pid, fd FROM process_open_files WHERE refcount < 1"},
-});
 
 enum : std::size_t {
     kNeedMode,
@@ -140,6 +73,13 @@ constexpr auto kMembers = std::to_array<MemberNeed>({
 });
 constexpr NeedGroup kNeeds{"details of open files", kMembers};
 
+constexpr auto kOfInode = std::to_array<std::size_t>(
+    {kNeedMode, kNeedUid, kNeedGid, kNeedSize, kNeedLinks, kNeedInode, kNeedRdev, kNeedInodeSb});
+constexpr auto kOfFile = std::to_array<std::size_t>(
+    {kNeedFlags, kNeedPosition, kNeedReferences, kNeedOperations, kNeedFileInode, kNeedMount, kNeedDentry});
+constexpr std::size_t kMostBytes = 4096;   // of one object
+constexpr std::size_t kReadTogether = 64;  // files
+
 class RowMaker {
 public:
     RowMaker(LinuxGuest& guest, QueryContext& context, const Members& open, const Members& details,
@@ -147,23 +87,19 @@ public:
         : layout_(guest.layout()),
           context_(context),
           open_files_(OpenFiles::of_guest(guest, open)),
+          members_(details),
           read_(guest.space(), details),
           paths_(guest.space(), guest.layout(), &special),
+          files_(bytes_for(details, kOfFile, kMostBytes)),
+          inodes_(bytes_for(details, kOfInode, kMostBytes)),
           deadline_(context.budget.time) {}
 
     bool process(const TaskKey& key, const TaskView& task, RowSink& rows) {
         const OpenFileList list = open_files_.of_task(task, context_.budget);
-        for (const OpenFile& open : list.files) {
-            if (deadline_.passed()) {
-                out_of_time_ = true;
-                tell(rows, key, fmt::format("out of time after descriptor {}", open.fd), open.file);
-                return false;
-            }
-            row_.fill(Value());
-            row_[kPid] = std::int64_t{key.tgid};
-            row_[kFd] = std::int64_t{open.fd};
-            fill(key, open, rows);
-            if (!rows.row(row_)) return false;
+        file_systems_.clear();
+        for (std::size_t first = 0; first < list.files.size(); first += kReadTogether) {
+            const auto rest = std::span(list.files).subspan(first);
+            if (!some(key, rest.first(std::min(rest.size(), kReadTogether)), rows)) return false;
         }
         if (list.report.end == WalkEnd::budget) {
             tell(rows, key,
@@ -177,96 +113,151 @@ public:
     [[nodiscard]] bool out_of_time() const { return out_of_time_; }
 
 private:
+    // What the rows say of a superblock.
+    struct FileSystem {
+        Gva superblock;
+        std::optional<std::uint32_t> device;
+        std::string type;
+    };
+
     static void tell(RowSink& rows, const TaskKey& key, const std::string& what, Gva where = {}) {
         rows.diagnostic(
             {Severity::warning, std::string(kTable), fmt::format("pid {}: {}", key.tgid, what), where.value, {}});
     }
 
-    void fill(const TaskKey& key, const OpenFile& open, RowSink& rows) {
-        row_[kFile] = address(open.file);
-        if (open.close_on_exec) row_[kCloseOnExec] = std::int64_t{*open.close_on_exec ? 1 : 0};
-        if (open.allocated) row_[kAllocated] = std::int64_t{*open.allocated ? 1 : 0};
-        file(open);
-        if (const auto inode = read_.target(open.file, kNeedFileInode)) {
-            row_[kInodeAddress] = address(*inode);
-            of_inode(*inode);
+    bool some(const TaskKey& key, std::span<const OpenFile> open, RowSink& rows) {
+        addresses_.clear();
+        for (const OpenFile& each : open) addresses_.push_back(each.file);
+        files_.read(read_.space(), addresses_);
+        for (std::size_t i = 0; i < open.size(); ++i)
+            addresses_[i] = files_[i].pointer(members_, kNeedFileInode).value_or(Gva{});
+        inodes_.read(read_.space(), addresses_);
+        for (std::size_t i = 0; i < open.size(); ++i) {
+            if (deadline_.passed()) {
+                out_of_time_ = true;
+                tell(rows, key, fmt::format("out of time after descriptor {}", open[i].fd), open[i].file);
+                return false;
+            }
+            row_[kPid] = std::int64_t{key.tgid};
+            row_[kFd] = std::int64_t{open[i].fd};
+            fill(key, open[i], i, rows);
+            if (!rows.row(row_)) return false;
         }
+        return true;
+    }
+
+    void fill(const TaskKey& key, const OpenFile& open, std::size_t index, RowSink& rows) {
+        row_[kFile] = address(open.file);
+        row_[kCloseOnExec] = truth(open.close_on_exec);
+        row_[kAllocated] = truth(open.allocated);
+        file(open, files_[index]);
+        of_inode(inodes_[index]);
+        row_[kDeleted] = Value();
         if (context_.uses(kPath) || context_.uses(kDeleted)) path(key, open, rows);
     }
 
-    void file(const OpenFile& open) {
+    static Value truth(std::optional<bool> value) { return value ? Value(std::int64_t{*value ? 1 : 0}) : Value(); }
+    static Value pointer(std::optional<Gva> value) { return value ? address(*value) : Value(); }
+
+    void file(const OpenFile& open, const ObjectCopy& copy) {
         constexpr std::uint32_t kCloexec = 02000000;
-        if (const auto flags = read_.number(open.file, kNeedFlags)) {
+        if (const auto flags = copy.number(members_, kNeedFlags)) {
             // Of the descriptor, not of the file: two descriptors of one file may differ (seq_show() in fs/proc/fd.c).
             auto shown = static_cast<std::uint32_t>(*flags);
             if (open.close_on_exec) shown = *open.close_on_exec ? shown | kCloexec : shown & ~kCloexec;
-            row_[kFlags] = tables::open_flags_text(shown);
+            set_text(row_[kFlags], flags_.of(shown, [&] { return tables::open_flags_text(shown); }));
+        } else {
+            row_[kFlags] = Value();
         }
-        row_[kPosition] = tables::integer(read_.signed_number(open.file, kNeedPosition));
-        if (auto count = read_.signed_number(open.file, kNeedReferences)) {
-            if (read_.members().slot(kNeedReferences).alternative == kCountsFromZero) *count += *count >= 0 ? 1 : 0;
-            row_[kReferences] = *count;
-        }
-        if (const auto operations = read_.pointer(open.file, kNeedOperations)) row_[kOperations] = address(*operations);
-        if (const auto dentry = read_.pointer(open.file, kNeedDentry)) row_[kDentryAddress] = address(*dentry);
-        const auto vfsmount = read_.target(open.file, kNeedMount);
-        if (vfsmount && layout_.has(FieldId::mount_mnt)) {
-            const Gva mount = vfsmount->wrap_minus(layout_.at(FieldId::mount_mnt));
+        row_[kPosition] = tables::integer(copy.signed_number(members_, kNeedPosition));
+        auto count = copy.signed_number(members_, kNeedReferences);
+        if (count && members_.slot(kNeedReferences).alternative == kCountsFromZero) *count += *count >= 0 ? 1 : 0;
+        row_[kReferences] = tables::integer(count);
+        row_[kOperations] = pointer(copy.pointer(members_, kNeedOperations));
+        row_[kDentryAddress] = pointer(copy.pointer(members_, kNeedDentry));
+        row_[kMountId] = Value();
+        const Gva vfsmount = copy.pointer(members_, kNeedMount).value_or(Gva{});
+        if (!vfsmount.is_null() && layout_.has(FieldId::mount_mnt)) {
+            const Gva mount = vfsmount.wrap_minus(layout_.at(FieldId::mount_mnt));
             row_[kMountId] = tables::integer(read_.signed_number(mount, kNeedMountId));
         }
     }
 
-    void of_inode(Gva inode) {
-        const auto mode = read_.number(inode, kNeedMode);
+    // Of no inode, an empty copy: then all of it is NULL.
+    void of_inode(const ObjectCopy& copy) {
+        row_[kInodeAddress] = copy.address().is_null() ? Value() : address(copy.address());
+        const auto mode = copy.number(members_, kNeedMode);
         const auto bits = static_cast<std::uint32_t>(mode.value_or(0));
-        if (mode) row_[kMode] = tables::permissions_text(bits);
-        row_[kUid] = tables::integer(read_.number(inode, kNeedUid));
-        row_[kGid] = tables::integer(read_.number(inode, kNeedGid));
-        row_[kSize] = tables::integer(read_.signed_number(inode, kNeedSize));
-        row_[kLinks] = tables::integer(read_.number(inode, kNeedLinks));
-        row_[kInode] = tables::integer(read_.number(inode, kNeedInode));
-        const std::string fs_type = file_system(inode);
-        if (!fs_type.empty()) row_[kFsType] = fs_type;
+        if (mode) set_text(row_[kMode], modes_.of(bits, [&] { return tables::permissions_text(bits); }));
+        else row_[kMode] = Value();
+        row_[kUid] = tables::integer(copy.number(members_, kNeedUid));
+        row_[kGid] = tables::integer(copy.number(members_, kNeedGid));
+        row_[kSize] = tables::integer(copy.signed_number(members_, kNeedSize));
+        row_[kLinks] = tables::integer(copy.number(members_, kNeedLinks));
+        row_[kInode] = tables::integer(copy.number(members_, kNeedInode));
+        const FileSystem& of = file_system(copy.pointer(members_, kNeedInodeSb).value_or(Gva{}));
+        device(of.device, row_[kDevice]);
+        if (of.type.empty()) row_[kFsType] = Value();
+        else set_text(row_[kFsType], of.type);
         const auto kind = tables::file_kind(bits);
         // What has no kind (until 6.15), or is a regular file to the kernel only.
-        if (fs_type == "anon_inodefs" || fs_type == "pidfs") row_[kType] = std::string("anon_inode");
-        else if (kind) row_[kType] = std::string(*kind);
-        if (kind == "chr" || kind == "blk") {
-            if (const auto device = read_.number(inode, kNeedRdev))
-                row_[kSpecialDevice] = tables::device_text(static_cast<std::uint32_t>(*device));
-        }
+        if (of.type == "anon_inodefs" || of.type == "pidfs") set_text(row_[kType], "anon_inode");
+        else if (kind) set_text(row_[kType], *kind);
+        else row_[kType] = Value();
+        const bool is_device = kind == "chr" || kind == "blk";
+        device(is_device ? copy.number(members_, kNeedRdev) : std::nullopt, row_[kSpecialDevice]);
     }
 
-    std::string file_system(Gva inode) {
-        const auto sb = read_.target(inode, kNeedInodeSb);
-        if (!sb) return {};
-        if (const auto device = read_.number(*sb, kNeedDevice))
-            row_[kDevice] = tables::device_text(static_cast<std::uint32_t>(*device));
-        const auto type = read_.target(*sb, kNeedFsType);
+    void device(std::optional<std::uint64_t> number, Value& to) {
+        if (!number) {
+            to = Value();
+            return;
+        }
+        const auto device = static_cast<std::uint32_t>(*number);
+        set_text(to, devices_.of(device, [&] { return tables::device_text(device); }));
+    }
+
+    // A process has few of them; they are read anew for each.
+    const FileSystem& file_system(Gva superblock) {
+        for (const FileSystem& known : file_systems_) {
+            if (known.superblock == superblock) return known;
+        }
+        constexpr std::size_t kMost = 16;
+        if (file_systems_.size() == kMost) file_systems_.clear();
+        FileSystem& of = file_systems_.emplace_back(FileSystem{superblock, {}, {}});
+        if (superblock.is_null()) return of;
+        if (const auto device = read_.number(superblock, kNeedDevice)) of.device = static_cast<std::uint32_t>(*device);
+        const auto type = read_.target(superblock, kNeedFsType);
         const auto name = type ? read_.target(*type, kNeedFsName) : std::nullopt;
-        if (!name) return {};
-        auto text = read_.space().read_c_string(*name, 64);
-        return text ? std::move(text->bytes) : std::string();
+        if (!name) return of;
+        if (auto text = read_.space().read_c_string(*name, 64)) of.type = std::move(text->bytes);
+        return of;
     }
 
     void path(const TaskKey& key, const OpenFile& open, RowSink& rows) {
         const auto path = paths_.of_file(open.file);
         if (!path) {
+            row_[kPath] = Value();
             tell(rows, key, fmt::format("descriptor {}: path: {}", open.fd, path.error().to_string()), open.file);
             return;
         }
         row_[kDeleted] = std::int64_t{path->deleted ? 1 : 0};
-        row_[kPath] = path->link();
+        set_text(row_[kPath], path->link());
     }
 
     const Layout& layout_;
     QueryContext& context_;
     OpenFiles open_files_;
+    const Members& members_;
     MemberReader read_;
     PathResolver paths_;
+    ObjectCopies files_, inodes_;
+    std::vector<Gva> addresses_;
+    std::vector<FileSystem> file_systems_;  // of this process
+    tables::SharedTexts flags_, modes_, devices_;
     Deadline deadline_;
     bool out_of_time_ = false;
-    std::array<Value, kColumns> row_;
+    std::array<Value, kColumns> row_;  // the last one
 };
 
 Result<WalkReport> generate(LinuxGuest& guest, QueryContext& context, RowSink& sink) {

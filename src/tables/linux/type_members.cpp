@@ -1,6 +1,8 @@
 // Members of structures and unions, and enumerators, of the kernel and its modules.
 #include <array>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -68,10 +70,51 @@ constexpr auto kInvariants = std::to_array<Invariant>({
 constexpr unsigned kDeepest = 16;              // members without a name inside each other
 constexpr std::int64_t kMostOfOne = 1u << 16;  // rows of one type: such nesting may repeat a part without end
 
+// What the rows say of a member's type. Few types are those of most members: what was found out of one is kept until its place is another's.
+class MemberTypes {
+public:
+    struct Facts {
+        std::string declaration;
+        Value size, count;
+    };
+
+    explicit MemberTypes(const QueryContext& context) : context_(context), kept_(kPlaces) {}
+
+    const Facts& of(const CatalogPart& part, TypeId id) {
+        Kept& kept = kept_[id % kPlaces];
+        if (kept.known && kept.id == id && kept.part == part.number) return kept.facts;
+        kept.known = true;
+        kept.id = id;
+        kept.part = part.number;
+        const TypeCatalog& types = part.types;
+        if (context_.uses(kType)) kept.facts.declaration = types.declaration(id, "");
+        if (context_.uses(kSize)) kept.facts.size = integer(types.size_of(id));
+        const Type* type = types.type(types.strip(id));
+        const bool is_array = type != nullptr && type->kind == TypeKind::array;
+        kept.facts.count = is_array ? Value(std::int64_t{type->count}) : Value();
+        return kept.facts;
+    }
+
+private:
+    static constexpr std::size_t kPlaces = 4096;
+    struct Kept {
+        bool known = false;
+        TypeId id = 0;
+        std::size_t part = 0;  // another part's type may have the same id
+        Facts facts;
+    };
+    const QueryContext& context_;
+    std::vector<Kept> kept_;
+};
+
 class RowMaker {
 public:
     RowMaker(const QueryContext& context, RowSink& sink)
-        : context_(context), sink_(sink), warnings_(sink, "type_members"), deadline_(context.budget.time) {}
+        : context_(context),
+          sink_(sink),
+          warnings_(sink, "type_members"),
+          deadline_(context.budget.time),
+          types_(context) {}
 
     bool emit(const CatalogPart& part, TypeId id) {
         const Type& own = *part.types.type(id);
@@ -135,7 +178,7 @@ private:
             if (position_ > kMostOfOne) return true;
             const std::string_view name = part.types.name(member.name);
             const std::uint64_t bits = base_bits + member.bit_offset;
-            fill(part.types, member, bits);
+            fill(part, member, bits);
             if (!row(name, level)) return false;
             if (!name.empty()) continue;
             if (level == kDeepest) {
@@ -148,21 +191,21 @@ private:
         return true;
     }
 
-    void fill(const TypeCatalog& types, const Member& member, std::uint64_t bits) {
-        if (context_.uses(kType)) row_[kType] = types.declaration(member.type, "");
+    void fill(const CatalogPart& part, const Member& member, std::uint64_t bits) {
+        const MemberTypes::Facts& of_type = types_.of(part, member.type);
+        if (context_.uses(kType)) tables::set_text(row_[kType], of_type.declaration);
         row_[kOffset] = integer(std::optional(bits / 8));
         row_[kBitOffset] = static_cast<std::int64_t>(bits % 8);
         row_[kBitSize] = member.bit_size != 0 ? Value(std::int64_t{member.bit_size}) : Value();
-        if (context_.uses(kSize)) row_[kSize] = integer(types.size_of(member.type));
-        const Type* type = types.type(types.strip(member.type));
-        const bool is_array = type != nullptr && type->kind == TypeKind::array;
-        row_[kCount] = is_array ? Value(std::int64_t{type->count}) : Value();
+        row_[kSize] = of_type.size;
+        row_[kCount] = of_type.count;
     }
 
     const QueryContext& context_;
     RowSink& sink_;
     tables::Warnings warnings_;
     Deadline deadline_;
+    MemberTypes types_;
     std::array<Value, kColumns> row_;  // the last one
     TypeId id_ = 0;
     std::int64_t position_ = 0;

@@ -31,8 +31,9 @@ Result<WalkReport> for_each_type(LinuxGuest& guest, const TypesWanted& wanted, W
     ModuleTypesWanted modules;
     if (wanted.name != nullptr) modules.type = *wanted.name;
     if (wanted.module != nullptr) modules.module = *wanted.module;
+    std::size_t number = 0;
     const auto walked = guest.for_each_module_types(modules, budget, [&](const ModuleTypes& of) {
-        return visit_part({*of.types, of.first, of.module}, wanted, visit);
+        return visit_part({*of.types, of.first, of.module, ++number}, wanted, visit);
     });
     if (!walked) {
         if (walked.error().code != Errc::not_found) return walked.error();

@@ -13,6 +13,7 @@ struct CatalogPart {
     const TypeCatalog& types;
     TypeId first;               // what is below is another part's
     const std::string& module;  // "": the kernel's own
+    std::size_t number = 0;     // of this walk: another one for each part
 };
 
 struct TypesWanted {
