@@ -114,7 +114,6 @@ def test_the_program_itself_is_killed(vitrine, guest, name, share, seed):
     rounds = int(KILLS * share)
     figures = kill_at_random(command, rounds, lambda number: assert_qemu_as_before(guest, number), seed=seed, env=env,
                              longest_ms=running_time_ms(command, env))
-    assert figures["ended_before"] < rounds / 2, "most runs had ended when they were to be killed"
     assert name != "paused" or figures["with_guardian"] > rounds / 20, "hardly a guest was paused when the program was killed"
     assert_nothing_left(guest)
     assert vitrine.rows("ps", f"qemu:{guest.pid}", "--paused")
