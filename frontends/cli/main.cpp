@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@ void keep_standard_streams() {
 
 int main(int argc, char** argv) {
     keep_standard_streams();
+    // Lists of a large or hostile guest are given back as they grow: the heap would keep as much again as they are.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     signal(SIGPIPE, SIG_IGN);
     vitrine::cli::install_interrupt_handler();
     try {

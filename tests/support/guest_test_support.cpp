@@ -1,5 +1,6 @@
 #include "support/guest_test_support.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cstdlib>
@@ -59,6 +60,7 @@ Answer ask(Guest& guest, std::string_view name, WalkBudget budget) {
 
 Bounded::Bounded(std::string what, double seconds, long most_kib)
     : what_(std::move(what)), seconds_(seconds * kSlower), most_kib_(most_kib) {
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);  // as the program has it
     // Resets VmHWM, so that the peak is this test's own.
     std::ofstream("/proc/self/clear_refs") << "5";
     before_ = resident("VmRSS:");
