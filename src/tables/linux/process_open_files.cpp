@@ -47,8 +47,8 @@ enum : std::size_t {
     kNeedDentry,
     kNeedMountId,
 };
-constexpr std::uint8_t kCountsFromZero =
-    1;  // alternative of kNeedReferences: file_ref_t (6.13 and later) is 0 for one reference
+// Alternative of kNeedReferences: file_ref_t (6.13 and later) is 0 for one reference.
+constexpr std::uint8_t kCountsFromZero = 1;
 
 constexpr auto kMembers = std::to_array<MemberNeed>({
     {"inode", {"i_mode"}, MemberShape::number, false},
