@@ -36,7 +36,8 @@ package:
 
 demo:
 	@tools/setup build demo
-	@$(MAKE) --no-print-directory all
+	@tools/configure dev
+	@cmake --build build --target vitrine
 	@$(PYTHON) tools/demo
 
 test:
